@@ -1,0 +1,53 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target is compiled like this; a warning is an error.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "weft",
+    products: [
+        .library(name: "Pipeline", targets: ["Pipeline"]),
+        .library(name: "Weft", targets: ["Weft"]),
+        .library(name: "WeftTesting", targets: ["WeftTesting"]),
+        .executable(name: "weft", targets: ["weft-main"]),
+    ],
+    targets: [
+        // C: two libraries of the system, and shims for what Swift cannot say.
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "CPlatform"),
+
+        // Pipeline decides. Filters are decisions you can name in a config. Host acts. ControlPlane tells every Host
+        // what to decide with. Weft is the command line over all of it.
+        .target(
+            name: "Pipeline", exclude: ["README.md"],
+            swiftSettings: strict + [.strictMemorySafety(), .enableExperimentalFeature("Lifetimes")]),
+        .target(name: "Filters", dependencies: ["Pipeline"], exclude: ["README.md"], swiftSettings: strict),
+        .target(
+            name: "Host", dependencies: ["Pipeline", "COpenSSL", "CZstd", "CPlatform"], exclude: ["README.md"],
+            swiftSettings: strict),
+        .target(
+            name: "ControlPlane", dependencies: ["Host", "Pipeline", "COpenSSL", "CZstd", "CPlatform"], exclude: ["README.md"],
+            swiftSettings: strict),
+        .target(
+            name: "Weft", dependencies: ["ControlPlane", "Host", "Filters", "Pipeline", "CPlatform"], exclude: ["README.md"],
+            swiftSettings: strict),
+        .executableTarget(name: "weft-main", dependencies: ["Weft"], swiftSettings: strict),
+
+        // Tests mirror Sources, folder for folder.
+        .target(
+            name: "WeftTesting", dependencies: ["Pipeline"], path: "Tests/Support", swiftSettings: strict),
+        .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "WeftTesting"], swiftSettings: strict),
+        .testTarget(name: "FiltersTests", dependencies: ["Filters", "Pipeline", "WeftTesting"], swiftSettings: strict),
+        .testTarget(name: "HostTests", dependencies: ["Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
+        .testTarget(
+            name: "ControlPlaneTests", dependencies: ["ControlPlane", "Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
+    ]
+)

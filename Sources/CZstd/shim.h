@@ -1,0 +1,4 @@
+// zstd for Swift.
+#pragma once
+#include <zstd.h>
+#include <zstd_errors.h>

@@ -1,0 +1,126 @@
+/// One header line of a received head: where its name and value stand, counted from the head's first byte.
+///
+/// 16-bit offsets suffice because a head is at most 60 KiB (`HTTP1Limits`).
+package struct HeaderField: BitwiseCopyable {
+    package var nameOffset: UInt16
+    package var nameCount: UInt16
+    package var valueOffset: UInt16
+    /// Without the white space around it.
+    package var valueCount: UInt16
+    /// `HeaderName.tag(of:)` of the name.
+    package var tag: UInt32
+
+    package init(nameOffset: UInt16, nameCount: UInt16, valueOffset: UInt16, valueCount: UInt16, tag: UInt32) {
+        self.nameOffset = nameOffset
+        self.nameCount = nameCount
+        self.valueOffset = valueOffset
+        self.valueCount = valueCount
+        self.tag = tag
+    }
+}
+
+/// Header lines as a parser left them: the bytes stay where they were received, this says where each line is.
+///
+/// The owner of the exchange provides `fields` (room for `capacity` lines) and pins `base` until the last outcome.
+@unsafe
+package struct HeaderTable: BitwiseCopyable {
+    package var base: UnsafePointer<UInt8>?
+    package var fields: UnsafeMutablePointer<HeaderField>?
+    package var count: Int32 = 0
+    package var capacity: Int32 = 0
+
+    package init() {}
+
+    package init(fields: UnsafeMutablePointer<HeaderField>, capacity: Int) {
+        unsafe self.fields = fields
+        unsafe self.capacity = Int32(capacity)
+    }
+
+    @inline(__always)
+    package func name(_ index: Int) -> Bytes {
+        let field = unsafe fields.unsafelyUnwrapped[index]
+        return unsafe Bytes(base.unsafelyUnwrapped + Int(field.nameOffset), count: Int(field.nameCount))
+    }
+
+    @inline(__always)
+    package func value(_ index: Int) -> Bytes {
+        let field = unsafe fields.unsafelyUnwrapped[index]
+        return unsafe Bytes(base.unsafelyUnwrapped + Int(field.valueOffset), count: Int(field.valueCount))
+    }
+
+    /// The first line at or after `start` with this name; -1 if there is none.
+    @inline(__always)
+    package func firstIndex(of wanted: HeaderName, from start: Int = 0) -> Int {
+        var index = start
+        while unsafe index < Int(count) {
+            if unsafe fields.unsafelyUnwrapped[index].tag == wanted.tag, unsafe wanted.matches(name(index), tag: wanted.tag) {
+                return index
+            }
+            index &+= 1
+        }
+        return -1
+    }
+}
+
+/// The methods routing and retries tell apart; any other token is `.other` and keeps its bytes.
+@frozen
+public enum Method: UInt8, BitwiseCopyable, Sendable {
+    case get, head, post, put, delete, connect, options, trace, patch, other
+
+    /// RFC 9110 §9.2.2.
+    public var isIdempotent: Bool {
+        switch self {
+        case .get, .head, .put, .delete, .options, .trace: true
+        case .post, .connect, .patch, .other: false
+        }
+    }
+}
+
+/// How a message's body is delimited (RFC 9112 §6).
+@frozen
+public enum BodyFraming: BitwiseCopyable, Equatable, Sendable {
+    case none
+    case length(Int64)
+    case chunked
+    /// Responses only: the body ends where the connection does.
+    case untilClose
+}
+
+/// A request head as received. All bytes are views into the receive buffer or into the exchange's arena.
+@unsafe
+package struct RequestHead: BitwiseCopyable {
+    package var method: Method = .other
+    package var methodText: Bytes = .empty
+    /// As it will be forwarded: origin form (`/a?b`), or `*`.
+    package var target: Bytes = .empty
+    /// The canonical path without the query: what every policy matches *and* what is forwarded.
+    package var path: Bytes = .empty
+    /// The query without its `?`; empty if there is none.
+    package var query: Bytes = .empty
+    /// From Host or an absolute-form target.
+    package var authority: Bytes = .empty
+    /// 0 or 1 of HTTP/1.x.
+    package var minorVersion: UInt8 = 1
+    /// Whether the caller lets the connection stay open after the response.
+    package var keepsAlive = true
+    package var expectsContinue = false
+    /// The target was in absolute form (`http://payment.weft/`), as a proxy receives it.
+    package var isAbsoluteForm = false
+    package var framing: BodyFraming = .none
+    package var headers = unsafe HeaderTable()
+
+    package init() {}
+}
+
+/// A response head as received.
+@unsafe
+package struct ResponseHead: BitwiseCopyable {
+    package var status: UInt16 = 0
+    package var reason: Bytes = .empty
+    package var minorVersion: UInt8 = 1
+    package var keepsAlive = true
+    package var framing: BodyFraming = .none
+    package var headers = unsafe HeaderTable()
+
+    package init() {}
+}

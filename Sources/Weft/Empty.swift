@@ -1,0 +1,1 @@
+// Placeholder so that the empty target builds; goes with its first file.

@@ -1,0 +1,6 @@
+import Weft
+
+@main
+enum Main {
+    static func main() {}
+}
