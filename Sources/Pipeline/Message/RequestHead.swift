@@ -22,7 +22,7 @@ package struct HeaderField: BitwiseCopyable {
 /// Header lines as a parser left them: the bytes stay where they were received, this says where each line is.
 ///
 /// The owner of the exchange provides `fields` (room for `capacity` lines) and pins `base` until the last outcome.
-@unsafe
+@safe
 package struct HeaderTable: BitwiseCopyable {
     package var base: UnsafePointer<UInt8>?
     package var fields: UnsafeMutablePointer<HeaderField>?
@@ -33,7 +33,7 @@ package struct HeaderTable: BitwiseCopyable {
 
     package init(fields: UnsafeMutablePointer<HeaderField>, capacity: Int) {
         unsafe self.fields = fields
-        unsafe self.capacity = Int32(capacity)
+        self.capacity = Int32(capacity)
     }
 
     @inline(__always)
@@ -52,8 +52,8 @@ package struct HeaderTable: BitwiseCopyable {
     @inline(__always)
     package func firstIndex(of wanted: HeaderName, from start: Int = 0) -> Int {
         var index = start
-        while unsafe index < Int(count) {
-            if unsafe fields.unsafelyUnwrapped[index].tag == wanted.tag, unsafe wanted.matches(name(index), tag: wanted.tag) {
+        while index < Int(count) {
+            if unsafe fields.unsafelyUnwrapped[index].tag == wanted.tag, wanted.matches(name(index), tag: wanted.tag) {
                 return index
             }
             index &+= 1
@@ -87,7 +87,7 @@ public enum BodyFraming: BitwiseCopyable, Equatable, Sendable {
 }
 
 /// A request head as received. All bytes are views into the receive buffer or into the exchange's arena.
-@unsafe
+@safe
 package struct RequestHead: BitwiseCopyable {
     package var method: Method = .other
     package var methodText: Bytes = .empty
@@ -107,20 +107,20 @@ package struct RequestHead: BitwiseCopyable {
     /// The target was in absolute form (`http://payment.weft/`), as a proxy receives it.
     package var isAbsoluteForm = false
     package var framing: BodyFraming = .none
-    package var headers = unsafe HeaderTable()
+    package var headers = HeaderTable()
 
     package init() {}
 }
 
 /// A response head as received.
-@unsafe
+@safe
 package struct ResponseHead: BitwiseCopyable {
     package var status: UInt16 = 0
     package var reason: Bytes = .empty
     package var minorVersion: UInt8 = 1
     package var keepsAlive = true
     package var framing: BodyFraming = .none
-    package var headers = unsafe HeaderTable()
+    package var headers = HeaderTable()
 
     package init() {}
 }

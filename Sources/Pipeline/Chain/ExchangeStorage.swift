@@ -1,0 +1,238 @@
+/// Who is at the other end of a connection, as its certificate proved; interned for the life of the process.
+///
+/// The text is `spiffe://<trustDomain>/ns/<namespace>/sa/<service>` and its parts.
+@safe
+package struct PeerRecord: BitwiseCopyable {
+    /// Dense id, for metrics and keyed state.
+    package let id: UInt32
+    /// The interned label of `service` (see `Labels`).
+    package let serviceLabel: UInt32
+    package let spiffeID: Bytes
+    package let trustDomain: Bytes
+    package let namespace: Bytes
+    package let service: Bytes
+
+    package init(id: UInt32, serviceLabel: UInt32, spiffeID: Bytes, trustDomain: Bytes, namespace: Bytes, service: Bytes) {
+        self.id = id
+        self.serviceLabel = serviceLabel
+        self.spiffeID = spiffeID
+        self.trustDomain = trustDomain
+        self.namespace = namespace
+        self.service = service
+    }
+}
+
+/// A downstream connection as filters see it. The host owns it; it outlives its exchanges.
+@safe
+package struct ConnectionStorage: BitwiseCopyable {
+    /// Nil: no identity we trust (`external` in policies).
+    package var peer: UnsafePointer<PeerRecord>?
+    package var isTLS = false
+    package var openedAt = Instant.zero
+    package var bytesReceived: UInt64 = 0
+    package var bytesSent: UInt64 = 0
+    /// Which chain's connection phase it last passed, so that a swap repeats it.
+    package var admittedBy: UInt64 = 0
+
+    package init() {}
+}
+
+/// How a request came into the sidecar.
+package enum WayIn: BitwiseCopyable, Equatable, Sendable {
+    /// The port in front of the application.
+    case inbound
+    /// The local port of one service, by its index in the traffic table.
+    case servicePort(UInt32)
+    /// The HTTP proxy port: the authority names the service.
+    case proxy
+}
+
+/// Where an exchange is bound, as the chain's router resolved it.
+package struct Destination: BitwiseCopyable, Sendable {
+    /// Index into the chain's traffic table; -1 if the request names no known service.
+    package var service: Int32 = -1
+    /// Index of the matched rule in the service's Route; -1 if there is no Route or no match.
+    package var rule: Int32 = -1
+    /// Index of the chosen version in the service's upstreams; -1 if none.
+    package var upstream: Int32 = -1
+    /// Which settings apply: the row of the chain's filter tables.
+    package var scope: UInt16 = 0
+    /// Interned label ids for metrics; 0 is "unknown".
+    package var serviceLabel: UInt32 = 0
+    package var versionLabel: UInt32 = 0
+    package var routeLabel: UInt32 = 0
+    /// Dense id of (service, version), the key of breakers and budgets.
+    package var upstreamLabel: UInt32 = 0
+
+    package init() {}
+}
+
+/// A deadline that a stage set.
+package struct StageTimer: BitwiseCopyable {
+    package var stage: UInt8 = 0
+    /// Ends with the response head instead of the response.
+    package var coversHeadOnly = false
+    package var duration = Nanoseconds.zero
+    /// `distantFuture` until the request has ended, from when it counts.
+    package var deadline = Instant.distantFuture
+}
+
+/// Everything about one exchange: plain old data, confined to its loop, reached by filters through `Exchange`.
+///
+/// Nothing here is a reference: what an exchange points to is pinned by its connection (buffers), its chain (text of the
+/// snapshot) or the process (labels, peers). A `.so` filter sees the same bytes (ARCHITECTURE §6).
+@safe
+package struct ExchangeStorage: BitwiseCopyable {
+    package static let timersMax = 8
+
+    package enum State: UInt8, BitwiseCopyable {
+        /// Going down the request phases.
+        case descending
+        /// A filter suspended the request lane.
+        case suspended
+        /// An attempt is out; no final response head yet.
+        case waiting
+        /// Between two attempts.
+        case backingOff
+        /// The service's final response head has gone downstream.
+        case responding
+        /// A reply of our own goes downstream; what still comes from the caller is dropped.
+        case replying
+        /// Every pass has ended.
+        case ended
+    }
+
+    // What the host fills in before the exchange begins.
+    package let chain: UnsafeMutablePointer<Chain>
+    package let actions: UnsafeMutablePointer<ActionRing>
+    package let connection: UnsafeMutablePointer<ConnectionStorage>
+    package var wayIn = WayIn.inbound
+    package var request = RequestHead()
+    package var response = ResponseHead()
+    /// One draw, fixed for the exchange: retries keep route and version.
+    package var draw: UInt64 = 0
+    package var random: Random
+    package var now: Instant
+    package let startedAt: Instant
+    /// The host's own: which connection, which upstream.
+    package var owner: UnsafeMutableRawPointer?
+    package var upstream: UnsafeMutableRawPointer?
+
+    // The runner's.
+    package var state = State.descending
+    /// Stages 0..<reached have an open pass.
+    package var reached: UInt8 = 0
+    /// The stage whose filter is being called.
+    package var stage: UInt8 = 0
+    /// Where a suspended lane goes on, as an index into the phase's list.
+    package var resumeAt: UInt8 = 0
+    package var suspendedInBody = false
+    package var suspendedUntil = Instant.distantFuture
+    package var suspendGeneration: UInt32 = 0
+    package var retryStage: UInt8 = 0
+    package var retryAt = Instant.distantFuture
+    package var requestEnded = false
+    package var attempt: UInt16 = 0
+    package var timerCount: UInt8 = 0
+    package var timers = InlineArray<8, StageTimer>(repeating: StageTimer())
+    package var heldPiece = Bytes.empty
+    package var heldPieceIsLast = false
+    package var editFailed = false
+
+    // Destination and attempt.
+    package var destination = Destination()
+    package var isResolved = false
+    /// The router's choice for this attempt, an index into its upstream's endpoints; -1: none yet.
+    package var endpoint: Int32 = -1
+    package var tried = TriedEndpoints()
+    /// Bytes of this attempt given to the upstream's socket, by the host.
+    package var attemptBytesSent: UInt64 = 0
+    package var attemptStartedAt = Instant.zero
+    /// What failed last, for outcomes; nil while nothing has.
+    package var error: ProxyError?
+
+    // The answer.
+    package var isLocalReply = false
+    package var flag = ResponseFlag.none
+    package var replyBody = Bytes.empty
+    package var reason = Reason("")
+    package var responseStartedAt = Instant.zero
+
+    // Bodies.
+    package var requestBytes: UInt64 = 0
+    package var responseBytes: UInt64 = 0
+    package var replay = ReplayBuffer()
+
+    // Memory.
+    package var arena: Arena
+    package var requestEdits = EditLog()
+    package var responseEdits = EditLog()
+    package let slots: UnsafeMutableRawPointer
+    /// The settings scope each open pass was entered under.
+    package let scopes: UnsafeMutablePointer<UInt16>
+
+    package init(
+        chain: UnsafeMutablePointer<Chain>, actions: UnsafeMutablePointer<ActionRing>,
+        connection: UnsafeMutablePointer<ConnectionStorage>, memory: ExchangeMemory, pool: UnsafeMutablePointer<BlockPool>,
+        random: Random, now: Instant
+    ) {
+        unsafe self.chain = chain
+        unsafe self.actions = actions
+        unsafe self.connection = connection
+        self.random = random
+        self.now = now
+        startedAt = now
+        unsafe arena = Arena(pool: pool)
+        unsafe slots = memory.slots
+        unsafe scopes = memory.scopes
+        unsafe request.headers = HeaderTable(fields: memory.requestFields, capacity: ExchangeMemory.fieldsMax)
+        unsafe response.headers = HeaderTable(fields: memory.responseFields, capacity: ExchangeMemory.fieldsMax)
+    }
+}
+
+/// The endpoints an exchange has tried, so that a retry goes elsewhere; the oldest are forgotten past eight.
+package struct TriedEndpoints: BitwiseCopyable, Sendable {
+    private var ids: SIMD8<Int32> = .init(repeating: -1)
+    private var count: UInt8 = 0
+
+    package init() {}
+
+    package mutating func insert(_ id: Int32) {
+        ids[Int(count & 7)] = id
+        count &+= 1
+    }
+
+    package func contains(_ id: Int32) -> Bool { any(ids .== id) }
+    package var isEmpty: Bool { count == 0 }
+}
+
+/// The memory of one exchange beside its storage, in one piece so that a loop can pool it.
+@safe
+package struct ExchangeMemory: BitwiseCopyable {
+    package static let fieldsMax = 100
+    package static let slotBytesMax = 1024
+    package static let stagesMax = 64
+
+    package let storage: UnsafeMutablePointer<ExchangeStorage>
+    package let requestFields: UnsafeMutablePointer<HeaderField>
+    package let responseFields: UnsafeMutablePointer<HeaderField>
+    package let slots: UnsafeMutableRawPointer
+    package let scopes: UnsafeMutablePointer<UInt16>
+
+    private static let storageBytes = (MemoryLayout<ExchangeStorage>.size + 15) & ~15
+    private static let fieldBytes = (fieldsMax * MemoryLayout<HeaderField>.stride + 15) & ~15
+    package static let byteCount = storageBytes + 2 * fieldBytes + slotBytesMax + stagesMax * 2
+
+    /// Lays the parts out in `block`, which has `byteCount` bytes aligned to 16.
+    package init(block: UnsafeMutableRawPointer) {
+        unsafe storage = block.bindMemory(to: ExchangeStorage.self, capacity: 1)
+        var next = unsafe block + Self.storageBytes
+        unsafe requestFields = next.bindMemory(to: HeaderField.self, capacity: Self.fieldsMax)
+        unsafe next += Self.fieldBytes
+        unsafe responseFields = next.bindMemory(to: HeaderField.self, capacity: Self.fieldsMax)
+        unsafe next += Self.fieldBytes
+        unsafe slots = next
+        unsafe next += Self.slotBytesMax
+        unsafe scopes = next.bindMemory(to: UInt16.self, capacity: Self.stagesMax)
+    }
+}

@@ -1,0 +1,158 @@
+/// One request and its response, however many tries it takes, as a filter sees it for the length of a call.
+///
+/// A view over plain memory of the loop: it cannot be copied or kept, and nothing read through it can be kept without an
+/// explicit copy (`.string`).
+@safe
+public struct Exchange: ~Copyable {
+    package let storage: UnsafeMutablePointer<ExchangeStorage>
+
+    @inline(__always)
+    package init(_ storage: UnsafeMutablePointer<ExchangeStorage>) { unsafe self.storage = storage }
+
+    public var request: RequestView {
+        @_lifetime(borrow self) get { unsafe _overrideLifetime(RequestView(storage), borrowing: self) }
+    }
+
+    public var response: ResponseView {
+        @_lifetime(borrow self) get { unsafe _overrideLifetime(ResponseView(storage), borrowing: self) }
+    }
+
+    public var source: SourceView {
+        @_lifetime(borrow self)
+        get { unsafe _overrideLifetime(SourceView(storage.pointee.connection.pointee.peer), borrowing: self) }
+    }
+
+    /// When the loop's turn began; the same for all filters of a call.
+    public var now: Instant { unsafe storage.pointee.now }
+    /// When the request's head was complete.
+    public var startedAt: Instant { unsafe storage.pointee.startedAt }
+    /// 0 for the first try, 1 for the first retry.
+    public var attempt: Int { unsafe Int(storage.pointee.attempt) }
+    /// The loop's generator; replays exactly in tests.
+    public var random: Random {
+        get { unsafe storage.pointee.random }
+        nonmutating set { unsafe storage.pointee.random = newValue }
+    }
+
+    // MARK: Edits
+
+    /// Replaces every line of that name in the request.
+    public func setRequestHeader(_ name: HeaderName, _ value: String) { editRequest(.set, name, value) }
+    public func addRequestHeader(_ name: HeaderName, _ value: String) { editRequest(.add, name, value) }
+    public func removeRequestHeader(_ name: HeaderName) {
+        unsafe storage.pointee.editRequest(.remove, name, .empty)
+    }
+    /// Replaces path and query by `target`, which begins with `/`.
+    public func setPath(_ target: String) { editRequest(.path, "path", target) }
+    public func setAuthority(_ authority: String) { editRequest(.authority, "host", authority) }
+
+    public func setResponseHeader(_ name: HeaderName, _ value: String) { editResponse(.set, name, value) }
+    public func addResponseHeader(_ name: HeaderName, _ value: String) { editResponse(.add, name, value) }
+    public func removeResponseHeader(_ name: HeaderName) {
+        unsafe storage.pointee.editResponse(.remove, name, .empty)
+    }
+
+    private func editRequest(_ operation: Edit.Operation, _ name: HeaderName, _ value: String) {
+        var value = value
+        value.withUTF8 { text in
+            unsafe storage.pointee.editRequest(operation, name, Bytes(text.baseAddress, count: text.count))
+        }
+    }
+
+    private func editResponse(_ operation: Edit.Operation, _ name: HeaderName, _ value: String) {
+        var value = value
+        value.withUTF8 { text in
+            unsafe storage.pointee.editResponse(operation, name, Bytes(text.baseAddress, count: text.count))
+        }
+    }
+
+    // MARK: Retry, deadlines, memory
+
+    /// Keeps a copy of the request's body, so that a retry can send it again; past `bytes` it can not.
+    public func keepBody(upTo bytes: Int) { unsafe storage.pointee.replay.keep(upTo: bytes) }
+
+    /// Whether the stages below can be entered once more: all of the body that went out is still here, and no final
+    /// response head has gone to the caller.
+    public var canRetry: Bool { unsafe storage.pointee.canRetry }
+
+    /// Ends everything below this stage `after` the request has ended, with a `timedOut` failure at this stage.
+    public func setDeadline(after duration: Nanoseconds, coversHeadOnly: Bool = false) {
+        unsafe storage.pointee.setDeadline(duration, coversHeadOnly: coversHeadOnly)
+    }
+
+    /// This pass's memory of type `T`, zeroed when the pass begins.
+    public subscript<T: BitwiseCopyable>(slot: Slot<T>) -> T {
+        get { unsafe storage.pointee.slots.load(fromByteOffset: slot.offset, as: T.self) }
+        nonmutating set { unsafe storage.pointee.slots.storeBytes(of: newValue, toByteOffset: slot.offset, as: T.self) }
+    }
+}
+
+/// A place for a filter's own plain data in every exchange; ask ``StageSetup/slot(_:)`` for one.
+@frozen
+public struct Slot<T: BitwiseCopyable>: BitwiseCopyable, Sendable {
+    package let offset: Int
+    package init(offset: Int) { self.offset = offset }
+}
+
+/// A downstream connection as a filter sees it for the length of a call.
+@safe
+public struct Connection: ~Copyable {
+    package let storage: UnsafeMutablePointer<ConnectionStorage>
+    public let now: Instant
+
+    package init(_ storage: UnsafeMutablePointer<ConnectionStorage>, now: Instant) {
+        unsafe self.storage = storage
+        self.now = now
+    }
+
+    public var source: SourceView {
+        @_lifetime(borrow self) get { unsafe _overrideLifetime(SourceView(storage.pointee.peer), borrowing: self) }
+    }
+    public var isTLS: Bool { unsafe storage.pointee.isTLS }
+    public var openedAt: Instant { unsafe storage.pointee.openedAt }
+    public var bytesReceived: UInt64 { unsafe storage.pointee.bytesReceived }
+    public var bytesSent: UInt64 { unsafe storage.pointee.bytesSent }
+}
+
+extension ExchangeStorage {
+    package var pathNow: Bytes {
+        guard !requestEdits.isEmpty, let target = requestEdits.last(.path) else { return request.path }
+        var end = 0
+        while end < target.count, target[end] != UInt8(ascii: "?") { end &+= 1 }
+        return unsafe Bytes(target.base, count: end)
+    }
+
+    package var authorityNow: Bytes {
+        requestEdits.isEmpty ? request.authority : requestEdits.last(.authority) ?? request.authority
+    }
+
+    package mutating func editRequest(_ operation: Edit.Operation, _ name: HeaderName, _ value: Bytes) {
+        if !requestEdits.append(operation, name, value, stage: stage, arena: &arena) { editFailed = true }
+        // What the edit may have changed is found again at the next need.
+        isResolved = false
+    }
+
+    package mutating func editResponse(_ operation: Edit.Operation, _ name: HeaderName, _ value: Bytes) {
+        if !responseEdits.append(operation, name, value, stage: stage, arena: &arena) { editFailed = true }
+    }
+
+    package var canRetry: Bool {
+        guard state != .responding, !replay.isLost else { return false }
+        // A body that nobody kept can be sent again only if none of it went out.
+        return requestBytes == 0 || replay.limit > 0
+    }
+
+    package mutating func setDeadline(_ duration: Nanoseconds, coversHeadOnly: Bool) {
+        guard Int(timerCount) < Self.timersMax else {
+            editFailed = true
+            return
+        }
+        var timer = StageTimer()
+        timer.stage = stage
+        timer.coversHeadOnly = coversHeadOnly
+        timer.duration = duration
+        if requestEnded { timer.deadline = now + duration }
+        timers[Int(timerCount)] = timer
+        timerCount += 1
+    }
+}

@@ -1,0 +1,2 @@
+public protocol FilterConfig: Sendable {}
+public struct StageSetup { }

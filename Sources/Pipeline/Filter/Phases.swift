@@ -1,0 +1,90 @@
+/// A filter takes part in the phases whose protocols it conforms to; the chain sorts it into one list per phase, so a phase
+/// without participants costs nothing and a misspelt method does not compile.
+///
+/// | phase | protocol | when | verdicts |
+/// |---|---|---|---|
+/// | connection | ``ConnectionFilter`` | a downstream connection was accepted and its peer is known; it ended | next, refuse |
+/// | request head | ``RequestHeadFilter`` | the head is complete | next, reply, fail, suspend |
+/// | request body | ``RequestBodyFilter`` | per piece; observes, never changes bytes | next, reply, fail, suspend |
+/// | response head | ``ResponseHeadFilter`` | per final response head, upwards | next, reply, retry |
+/// | response body | ``ResponseBodyFilter`` | per piece, upwards | – |
+/// | failure | ``FailureFilter`` | something below failed, upwards | pass, reply, retry |
+/// | outcome | ``OutcomeFilter`` | exactly once per pass, bottom-up | – |
+///
+/// Filters are made once per event loop and distinct config, and hold nothing that must survive a config change: that is
+/// what ``StageSetup/shared(_:)`` is for. They are called on one thread, never re-entrantly.
+public protocol Filter: AnyObject {
+    associatedtype Config: FilterConfig
+
+    /// What a chain calls it; one name, one filter.
+    static var name: FilterName { get }
+    init(_ config: Config, _ stage: inout StageSetup)
+}
+
+/// The name of a filter, as chains write it: lower-case letters, digits and hyphens.
+public struct FilterName: Hashable, Sendable, ExpressibleByStringLiteral, CustomStringConvertible {
+    public let description: String
+    public init(stringLiteral text: String) { description = text }
+    package init(_ text: String) { description = text }
+}
+
+public protocol ConnectionFilter: Filter {
+    func onConnection(_ connection: borrowing Connection) -> ConnectionVerdict
+    func onConnectionEnd(_ connection: borrowing Connection)
+}
+
+extension ConnectionFilter {
+    public func onConnectionEnd(_ connection: borrowing Connection) {}
+}
+
+public protocol RequestHeadFilter: Filter {
+    func onRequestHead(_ exchange: borrowing Exchange) -> RequestVerdict
+}
+
+public protocol RequestBodyFilter: Filter {
+    /// `piece` may be empty when it is the last one.
+    func onRequestBody(_ exchange: borrowing Exchange, _ piece: borrowing BodyPiece) -> RequestVerdict
+}
+
+public protocol ResponseHeadFilter: Filter {
+    func onResponseHead(_ exchange: borrowing Exchange) -> ResponseVerdict
+}
+
+public protocol ResponseBodyFilter: Filter {
+    func onResponseBody(_ exchange: borrowing Exchange, _ piece: borrowing BodyPiece)
+}
+
+public protocol FailureFilter: Filter {
+    func onFailure(_ exchange: borrowing Exchange, _ error: ProxyError) -> FailureVerdict
+}
+
+public protocol OutcomeFilter: Filter {
+    /// Gives back what the pass took: permits, probes, gauges.
+    func onOutcome(_ exchange: borrowing Exchange, _ outcome: Outcome)
+}
+
+/// The chain's last request stage: knows where a request is bound and picks the endpoint.
+package protocol DestinationResolver: RequestHeadFilter {
+    /// A pure function of head, way in and the exchange's one draw. Does not pick an endpoint.
+    func resolve(_ exchange: borrowing Exchange) -> Destination
+}
+
+/// A stage that decides how connections are secured; it stands in no phase of the exchange.
+package protocol TransportFilter: Filter {
+    var transport: TransportSecurity { get }
+}
+
+/// What the `tls` stage asks of the host, which does the handshakes and keeps the keys.
+package struct TransportSecurity: Sendable, Equatable {
+    package enum Mode: String, Sendable, Equatable, CaseIterable {
+        /// mTLS with a peer of the mesh, or nothing.
+        case strict
+        /// mTLS where the peer can, plaintext where it cannot; counted by source.
+        case permissive
+        /// Plaintext.
+        case disabled
+    }
+
+    package var mode: Mode
+    package init(mode: Mode) { self.mode = mode }
+}
