@@ -375,6 +375,7 @@ package struct ChainRun {
         unsafe x.pointee.isLocalReply = false
         unsafe x.pointee.flag = .none
         unsafe x.pointee.reason = ""
+        unsafe x.pointee.error = nil
         unsafe x.pointee.attempt &+= 1
         unsafe x.pointee.retryStage = UInt8(truncatingIfNeeded: stage)
         guard delay > .zero else { return descend(from: stage + 1) }

@@ -107,8 +107,8 @@ package struct ExchangeStorage: BitwiseCopyable {
     package let actions: UnsafeMutablePointer<ActionRing>
     package let connection: UnsafeMutablePointer<ConnectionStorage>
     package var wayIn = WayIn.inbound
-    package var request = RequestHead()
-    package var response = ResponseHead()
+    package var request = unsafe RequestHead()
+    package var response = unsafe ResponseHead()
     /// One draw, fixed for the exchange: retries keep route and version.
     package var draw: UInt64 = 0
     package var random: Random
@@ -185,8 +185,8 @@ package struct ExchangeStorage: BitwiseCopyable {
         unsafe arena = Arena(pool: pool)
         unsafe slots = memory.slots
         unsafe scopes = memory.scopes
-        unsafe request.headers = HeaderTable(fields: memory.requestFields, capacity: ExchangeMemory.fieldsMax)
-        unsafe response.headers = HeaderTable(fields: memory.responseFields, capacity: ExchangeMemory.fieldsMax)
+        unsafe request.headers = unsafe HeaderTable(fields: memory.requestFields, capacity: ExchangeMemory.fieldsMax)
+        unsafe response.headers = unsafe HeaderTable(fields: memory.responseFields, capacity: ExchangeMemory.fieldsMax)
     }
 }
 

@@ -116,14 +116,14 @@ public struct Connection: ~Copyable {
 
 extension ExchangeStorage {
     package var pathNow: Bytes {
-        guard !requestEdits.isEmpty, let target = requestEdits.last(.path) else { return request.path }
+        guard !requestEdits.isEmpty, let target = requestEdits.last(.path) else { return unsafe request.path }
         var end = 0
         while end < target.count, target[end] != UInt8(ascii: "?") { end &+= 1 }
         return unsafe Bytes(target.base, count: end)
     }
 
     package var authorityNow: Bytes {
-        requestEdits.isEmpty ? request.authority : requestEdits.last(.authority) ?? request.authority
+        unsafe requestEdits.isEmpty ? request.authority : requestEdits.last(.authority) ?? request.authority
     }
 
     package mutating func editRequest(_ operation: Edit.Operation, _ name: HeaderName, _ value: Bytes) {

@@ -13,7 +13,7 @@
 ///
 /// Filters are made once per event loop and distinct config, and hold nothing that must survive a config change: that is
 /// what ``StageSetup/shared(_:)`` is for. They are called on one thread, never re-entrantly.
-public protocol Filter: AnyObject {
+public protocol Filter: AnyObject, SendableMetatype {
     associatedtype Config: FilterConfig
 
     /// What a chain calls it; one name, one filter.

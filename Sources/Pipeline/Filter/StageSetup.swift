@@ -7,6 +7,7 @@ public struct StageSetup {
     package let filter: String
     /// All that the sidecar runs on; nil while a filter is only being described.
     package let snapshot: Snapshot?
+    package let scopes: ScopeTable
     package let context: BuildContext
     package let lease: SharedLease
     package let loop: Int
@@ -17,13 +18,14 @@ public struct StageSetup {
     package private(set) var problems: [String] = []
 
     package init(
-        id: String, filter: String, isInbound: Bool, snapshot: Snapshot?, context: BuildContext, lease: SharedLease, loop: Int,
-        slotStart: Int
+        id: String, filter: String, isInbound: Bool, snapshot: Snapshot?, scopes: ScopeTable = ScopeTable([]), context: BuildContext,
+        lease: SharedLease, loop: Int, slotStart: Int
     ) {
         self.id = id
         self.filter = filter
         self.isInbound = isInbound
         self.snapshot = snapshot
+        self.scopes = scopes
         self.context = context
         self.lease = lease
         self.loop = loop
@@ -38,12 +40,12 @@ public struct StageSetup {
             slotStart: 0)
     }
 
-    private var labels: [(String, String)] {
-        [("direction", isInbound ? "inbound" : "outbound"), ("stage", id)]
+    private var labels: [StatsRegistry.Label] {
+        [StatsRegistry.Label("direction", isInbound ? "inbound" : "outbound"), StatsRegistry.Label("stage", id)]
     }
 
     private func metric(_ name: String) -> String {
-        "weft_\(filter)_\(name)".replacing("-", with: "_")
+        "weft_" + String((filter + "_" + name).map { $0 == "-" ? "_" : $0 })
     }
 
     /// A counter of this stage, exported as `weft_<filter>_<name>`; name it `…_total`.
@@ -102,7 +104,7 @@ package final class BuildContext: Sendable {
     package init(loops: Int) {
         self.loops = loops
         shared = SharedRegistry()
-        stats = StatsRegistry(loops: loops)
+        stats = StatsRegistry()
         labels = Labels()
         calls = CallStats(loops: loops)
     }

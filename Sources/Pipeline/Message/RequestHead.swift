@@ -22,18 +22,21 @@ package struct HeaderField: BitwiseCopyable {
 /// Header lines as a parser left them: the bytes stay where they were received, this says where each line is.
 ///
 /// The owner of the exchange provides `fields` (room for `capacity` lines) and pins `base` until the last outcome.
-@safe
+@unsafe
 package struct HeaderTable: BitwiseCopyable {
     package var base: UnsafePointer<UInt8>?
     package var fields: UnsafeMutablePointer<HeaderField>?
     package var count: Int32 = 0
     package var capacity: Int32 = 0
+    /// The lines stand in memory as HTTP/1 writes them, `name: value CRLF` one after the other in table order: then a run of
+    /// them is copied at once. A table that HTTP/2 fills leaves this false.
+    package var isWireFormat = false
 
     package init() {}
 
     package init(fields: UnsafeMutablePointer<HeaderField>, capacity: Int) {
         unsafe self.fields = fields
-        self.capacity = Int32(capacity)
+        unsafe self.capacity = Int32(capacity)
     }
 
     @inline(__always)
@@ -48,12 +51,15 @@ package struct HeaderTable: BitwiseCopyable {
         return unsafe Bytes(base.unsafelyUnwrapped + Int(field.valueOffset), count: Int(field.valueCount))
     }
 
+    @inline(__always)
+    package func tag(_ index: Int) -> UInt32 { unsafe fields.unsafelyUnwrapped[index].tag }
+
     /// The first line at or after `start` with this name; -1 if there is none.
     @inline(__always)
     package func firstIndex(of wanted: HeaderName, from start: Int = 0) -> Int {
         var index = start
-        while index < Int(count) {
-            if unsafe fields.unsafelyUnwrapped[index].tag == wanted.tag, wanted.matches(name(index), tag: wanted.tag) {
+        while unsafe index < Int(count) {
+            if unsafe fields.unsafelyUnwrapped[index].tag == wanted.tag, unsafe wanted.matches(name(index), tag: wanted.tag) {
                 return index
             }
             index &+= 1
@@ -87,7 +93,7 @@ public enum BodyFraming: BitwiseCopyable, Equatable, Sendable {
 }
 
 /// A request head as received. All bytes are views into the receive buffer or into the exchange's arena.
-@safe
+@unsafe
 package struct RequestHead: BitwiseCopyable {
     package var method: Method = .other
     package var methodText: Bytes = .empty
@@ -107,20 +113,26 @@ package struct RequestHead: BitwiseCopyable {
     /// The target was in absolute form (`http://payment.weft/`), as a proxy receives it.
     package var isAbsoluteForm = false
     package var framing: BodyFraming = .none
-    package var headers = HeaderTable()
+    /// The caller would like another protocol; its `upgrade` line is among `dropped`.
+    package var asksUpgrade = false
+    /// Lines that end here: hop-by-hop ones, those Connection names, and those the encoder writes anew.
+    package var dropped = FieldMask()
+    package var headers = unsafe HeaderTable()
 
     package init() {}
 }
 
 /// A response head as received.
-@safe
+@unsafe
 package struct ResponseHead: BitwiseCopyable {
     package var status: UInt16 = 0
     package var reason: Bytes = .empty
     package var minorVersion: UInt8 = 1
     package var keepsAlive = true
     package var framing: BodyFraming = .none
-    package var headers = HeaderTable()
+    /// As in ``RequestHead/dropped``. The content-length of a response that has no body (to HEAD, 304) is not among them.
+    package var dropped = FieldMask()
+    package var headers = unsafe HeaderTable()
 
     package init() {}
 }

@@ -1,2 +1,0 @@
-public protocol FilterConfig: Sendable {}
-public struct StageSetup { }
