@@ -15,19 +15,20 @@ package struct IOFailure: BitwiseCopyable, Equatable, Sendable, CustomStringConv
     /// 0 if TLS alone failed.
     package let errno: Int32
     package let tls: TLSFailure?
+    /// Whether the peer's application certainly saw nothing of what was written; see `TLSFailure.isProvablyUnsent`.
+    package let isProvablyUnsent: Bool
 
-    package init(errno: Int32) {
+    package init(errno: Int32, isProvablyUnsent: Bool = false) {
         self.errno = errno
         tls = nil
+        self.isProvablyUnsent = isProvablyUnsent
     }
 
     package init(tls: TLSFailure) {
         errno = 0
         self.tls = tls
+        isProvablyUnsent = tls.isProvablyUnsent
     }
-
-    /// See `TLSFailure.isProvablyUnsent`.
-    package var isProvablyUnsent: Bool { tls?.isProvablyUnsent ?? false }
 
     package var description: String { tls?.description ?? SystemError.text(errno) }
 }
