@@ -28,6 +28,9 @@ package struct HeaderTable: BitwiseCopyable {
     package var fields: UnsafeMutablePointer<HeaderField>?
     package var count: Int32 = 0
     package var capacity: Int32 = 0
+    /// The lines stand in memory as HTTP/1 writes them, `name: value CRLF` one after the other in table order: then a run of
+    /// them is copied at once. A table that HTTP/2 fills leaves this false.
+    package var isWireFormat = false
 
     package init() {}
 
@@ -47,6 +50,9 @@ package struct HeaderTable: BitwiseCopyable {
         let field = unsafe fields.unsafelyUnwrapped[index]
         return unsafe Bytes(base.unsafelyUnwrapped + Int(field.valueOffset), count: Int(field.valueCount))
     }
+
+    @inline(__always)
+    package func tag(_ index: Int) -> UInt32 { unsafe fields.unsafelyUnwrapped[index].tag }
 
     /// The first line at or after `start` with this name; -1 if there is none.
     @inline(__always)
@@ -107,6 +113,10 @@ package struct RequestHead: BitwiseCopyable {
     /// The target was in absolute form (`http://payment.weft/`), as a proxy receives it.
     package var isAbsoluteForm = false
     package var framing: BodyFraming = .none
+    /// The caller would like another protocol; its `upgrade` line is among `dropped`.
+    package var asksUpgrade = false
+    /// Lines that end here: hop-by-hop ones, those Connection names, and those the encoder writes anew.
+    package var dropped = FieldMask()
     package var headers = unsafe HeaderTable()
 
     package init() {}
@@ -120,6 +130,8 @@ package struct ResponseHead: BitwiseCopyable {
     package var minorVersion: UInt8 = 1
     package var keepsAlive = true
     package var framing: BodyFraming = .none
+    /// As in ``RequestHead/dropped``. The content-length of a response that has no body (to HEAD, 304) is not among them.
+    package var dropped = FieldMask()
     package var headers = unsafe HeaderTable()
 
     package init() {}
