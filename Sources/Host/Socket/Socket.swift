@@ -1,0 +1,108 @@
+internal import CPlatform
+internal import Glibc
+package import Pipeline
+
+/// System calls on a non-blocking stream socket, with small answers.
+package enum Socket {
+    @inline(__always)
+    package static func read(_ descriptor: Int32, into base: UnsafeMutableRawPointer, count: Int) -> IOResult {
+        let got = weft_read(descriptor, base, count)
+        return got > 0 ? .bytes(got) : got == 0 ? .closed : failure(got)
+    }
+
+    /// Leaves what it shows in the socket.
+    package static func peek(_ descriptor: Int32, into base: UnsafeMutableRawPointer, count: Int) -> IOResult {
+        let got = weft_peek(descriptor, base, count)
+        return got > 0 ? .bytes(got) : got == 0 ? .closed : failure(got)
+    }
+
+    @inline(__always)
+    package static func write(_ descriptor: Int32, from base: UnsafeRawPointer, count: Int) -> IOResult {
+        let sent = weft_write(descriptor, base, count)
+        return sent >= 0 ? .bytes(sent) : failure(sent)
+    }
+
+    /// At most IOV_MAX (1,024) pieces.
+    @inline(__always)
+    package static func write(_ descriptor: Int32, _ pieces: UnsafePointer<IOPiece>, count: Int) -> IOResult {
+        let sent = weft_write_pieces(descriptor, pieces, Int32(truncatingIfNeeded: count))
+        return sent >= 0 ? .bytes(sent) : failure(sent)
+    }
+
+    @inline(__always)
+    private static func failure(_ negative: Int) -> IOResult {
+        let code = Int32(truncatingIfNeeded: 0 - negative)
+        return code == EAGAIN ? .wouldBlock : .failed(IOFailure(errno: code))
+    }
+
+    // MARK: Connecting
+
+    /// How a connection's socket is set up; unix sockets take the send buffer alone.
+    package struct Options: BitwiseCopyable, Sendable {
+        /// Bytes; 0 leaves the kernel's tuning alone.
+        package var sendBufferBytes: Int32 = 0
+        /// Sent bytes unacknowledged for this long kill the connection; 0 leaves the kernel's 15 minutes.
+        package var userTimeout: Nanoseconds = .seconds(20)
+        /// An idle peer is probed after this long, then three times 10 s apart; 0: never.
+        package var keepAlive: Nanoseconds = .seconds(60)
+
+        package init() {}
+    }
+
+    package enum Connecting: Equatable, Sendable {
+        case connected(Int32)
+        /// The first writability tells; then ask `connectResult`.
+        case inProgress(Int32)
+        case failed(errno: Int32)
+    }
+
+    /// Starts a connection. The caller owns the descriptor.
+    package static func connect(to address: SocketAddress, _ options: Options = Options()) -> Connecting {
+        let descriptor = weft_socket(address.rawFamily)
+        guard descriptor >= 0 else { return .failed(errno: 0 - descriptor) }
+        configure(descriptor, address.family, options)
+        let result = withUnsafePointer(to: address.raw) { weft_connect(descriptor, $0) }
+        switch 0 - result {
+        case 0: return .connected(descriptor)
+        case EINPROGRESS: return .inProgress(descriptor)
+        case let code:
+            // A unix listener with a full backlog says EAGAIN; there is no readiness to wait for.
+            Descriptor.close(descriptor)
+            return .failed(errno: code)
+        }
+    }
+
+    /// 0 once connected, else why not.
+    package static func connectResult(_ descriptor: Int32) -> Int32 { 0 - weft_connect_result(descriptor) }
+
+    /// Applies what can be applied: a refused option never refuses the connection.
+    package static func configure(_ descriptor: Int32, _ family: SocketAddress.Family, _ options: Options) {
+        if options.sendBufferBytes > 0 { _ = weft_set_send_buffer(descriptor, options.sendBufferBytes) }
+        guard family == .ipv4 || family == .ipv6 else { return }
+        _ = weft_set_no_delay(descriptor)
+        if options.userTimeout > .zero {
+            _ = weft_set_user_timeout(descriptor, Int32(clamping: options.userTimeout.count / 1_000_000))
+        }
+        if options.keepAlive > .zero {
+            _ = weft_set_keep_alive(descriptor, Int32(clamping: max(1, options.keepAlive.count / 1_000_000_000)), 10, 3)
+        }
+    }
+
+    package static func localAddress(_ descriptor: Int32) -> SocketAddress? {
+        var raw = weft_address()
+        return weft_local_address(descriptor, &raw) == 0 ? SocketAddress(raw: raw) : nil
+    }
+
+    package static func peerAddress(_ descriptor: Int32) -> SocketAddress? {
+        var raw = weft_address()
+        return weft_peer_address(descriptor, &raw) == 0 ? SocketAddress(raw: raw) : nil
+    }
+
+    /// Who runs the process at the other end of a unix socket.
+    package static func peerUser(_ descriptor: Int32) -> UInt32? {
+        UInt32(exactly: weft_peer_user(descriptor))
+    }
+
+    /// Ends our sending direction only.
+    package static func finishWriting(_ descriptor: Int32) { _ = weft_finish_writing(descriptor) }
+}
