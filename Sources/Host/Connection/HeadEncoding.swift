@@ -1,0 +1,150 @@
+internal import Pipeline
+
+/// Writes the heads of an exchange into a connection's output: received lines, the filters' edits, and what the hop itself
+/// says.
+enum HeadEncoding {
+    /// What a peer sidecar says of its own answers (ARCHITECTURE §15); applications never see it.
+    static let reasonHeader: HeaderName = "x-weft-reason"
+
+    static func request(_ x: UnsafeMutablePointer<ExchangeStorage>, into output: inout IOBuffer, _ pool: inout BufferPool) {
+        var head = x.pointee.request
+        if !x.pointee.requestEdits.isEmpty {
+            if let target = x.pointee.requestEdits.last(.path) { head.target = target }
+            head.authority = x.pointee.authorityNow
+        }
+        var dropped = head.dropped
+        drop(edited: x.pointee.requestEdits, of: head.headers, from: &dropped)
+        write(&output, &pool) { writer in
+            writer.requestLine(head)
+            writer.copyFields(head.headers, skipping: dropped)
+            append(x.pointee.requestEdits, to: &writer)
+            return writer.finish(head.framing)
+        }
+    }
+
+    /// - Parameter stripsReason: the caller is an application: what a peer sidecar said about its answer ends here.
+    static func response(
+        _ x: UnsafeMutablePointer<ExchangeStorage>, plan: ServerMachine.ResponsePlan, stripsReason: Bool, into output: inout IOBuffer,
+        _ pool: inout BufferPool
+    ) {
+        var dropped = x.pointee.response.dropped
+        let table = x.pointee.response.headers
+        drop(edited: x.pointee.responseEdits, of: table, from: &dropped)
+        if stripsReason { drop(reasonHeader, of: table, from: &dropped) }
+        write(&output, &pool) { writer in
+            writer.statusLine(x.pointee.response.status, reason: x.pointee.response.reason)
+            writer.copyFields(table, skipping: dropped)
+            append(x.pointee.responseEdits, to: &writer)
+            return writer.finish(plan.framing, connection: plan.connection)
+        }
+    }
+
+    static func interim(_ x: UnsafeMutablePointer<ExchangeStorage>, into output: inout IOBuffer, _ pool: inout BufferPool) {
+        write(&output, &pool) { writer in
+            writer.statusLine(x.pointee.response.status, reason: x.pointee.response.reason)
+            writer.copyFields(x.pointee.response.headers, skipping: x.pointee.response.dropped)
+            return writer.finish(.none)
+        }
+    }
+
+    /// An answer of our own, body and all.
+    static func reply(
+        _ x: UnsafeMutablePointer<ExchangeStorage>, plan: ServerMachine.ResponsePlan, tellsReason: Bool, into output: inout IOBuffer,
+        _ pool: inout BufferPool
+    ) {
+        let status = x.pointee.response.status
+        let body = x.pointee.replyBody
+        let saysLength = status != 204 && status != 304
+        write(&output, &pool) { writer in
+            writer.statusLine(status)
+            if saysLength, !body.isEmpty { writer.field(Bytes("content-type"), Bytes("text/plain; charset=utf-8")) }
+            if tellsReason { writer.field(reasonHeader, Bytes(x.pointee.flag.text)) }
+            append(x.pointee.responseEdits, to: &writer)
+            guard writer.finish(saysLength ? .length(Int64(body.count)) : .none, connection: plan.connection) != nil else { return nil }
+            if !plan.omitsBody { writer.append(body) }
+            return writer.needed
+        }
+    }
+
+    // MARK: Parts
+
+    /// Runs `fill` over the room there is, and again over as much as it turned out to need.
+    static func write(_ output: inout IOBuffer, _ pool: inout BufferPool, _ fill: (inout HeadWriter) -> Int?) {
+        var room = output.reserve(1_024, &pool)
+        while true {
+            var writer = HeadWriter(into: room)
+            _ = fill(&writer)
+            if writer.needed <= room.count { return output.filled(writer.needed) }
+            room = output.reserve(writer.needed, &pool)
+        }
+    }
+
+    private static func append(_ edits: EditLog, to writer: inout HeadWriter) {
+        var edit = edits.first
+        while let current = edit {
+            switch current.pointee.operation {
+            case .add: writer.field(current.pointee.name, current.pointee.value)
+            case .set where isLast(current): writer.field(current.pointee.name, current.pointee.value)
+            case .set, .remove, .path, .authority: break
+            }
+            edit = current.pointee.next
+        }
+    }
+
+    /// Whether no later edit sets or removes the same header.
+    private static func isLast(_ edit: UnsafeMutablePointer<Edit>) -> Bool {
+        var next = edit.pointee.next
+        while let later = next {
+            if later.pointee.name == edit.pointee.name, later.pointee.operation == .set || later.pointee.operation == .remove {
+                return false
+            }
+            next = later.pointee.next
+        }
+        return true
+    }
+
+    private static func drop(edited edits: EditLog, of table: HeaderTable, from dropped: inout FieldMask) {
+        var edit = edits.first
+        while let current = edit {
+            if current.pointee.operation == .set || current.pointee.operation == .remove {
+                drop(current.pointee.name, of: table, from: &dropped)
+            }
+            edit = current.pointee.next
+        }
+    }
+
+    private static func drop(_ name: HeaderName, of table: HeaderTable, from dropped: inout FieldMask) {
+        var index = table.firstIndex(of: name)
+        while index >= 0 {
+            dropped.insert(index)
+            index = table.firstIndex(of: name, from: index + 1)
+        }
+    }
+}
+
+/// Writes pieces of a body, in chunks where the length is not known beforehand.
+enum BodyEncoding {
+    static func append(
+        _ piece: Bytes, isLast: Bool, inChunks: Bool, afterTrailers: Bool, to output: inout IOBuffer, _ pool: inout BufferPool
+    ) {
+        guard inChunks else { return output.append(piece, &pool) }
+        if !piece.isEmpty {
+            let room = output.reserve(ChunkWriter.headBytesMax + piece.count + 2, &pool)
+            if let count = ChunkWriter.head(of: piece.count, into: room) { output.filled(count) }
+            output.append(piece, &pool)
+            output.append(Bytes(ChunkWriter.tail), &pool)
+        }
+        guard isLast else { return }
+        output.append(afterTrailers ? Bytes("\r\n") : Bytes(ChunkWriter.end), &pool)
+    }
+
+    /// One trailer line as it travels on.
+    static func trailer(_ trailer: BodyStep.Trailer, in bytes: Bytes, to output: inout IOBuffer, _ pool: inout BufferPool) {
+        let name = bytes.slice(trailer.nameOffset, trailer.nameOffset + trailer.nameCount)
+        let value = bytes.slice(trailer.valueOffset, trailer.valueOffset + trailer.valueCount)
+        let room = output.reserve(name.count + value.count + 4, &pool)
+        var writer = HeadWriter(into: room)
+        writer.field(name, value)
+        output.filled(writer.needed)
+    }
+}

@@ -1,0 +1,148 @@
+internal import Pipeline
+
+/// Buffers of one size, kept by a loop: a connection has them while bytes are under way and gives them back when it idles.
+struct BufferPool: ~Copyable {
+    /// One read's worth. A body never has more than this on its way in and out of the sidecar, per direction.
+    static let bufferBytes = 32 * 1024
+    /// A head of `HTTP1Limits.headBytesMax` and room for body behind it.
+    static let largeBytes = HTTP1Limits.headBytesMax + 8 * 1024
+    /// Buffers kept for reuse, 8 MiB a loop; more go back to the allocator.
+    private static let keptMax = 256
+
+    private var free: UnsafeMutableRawPointer?
+    private var kept = 0
+
+    mutating func take() -> UnsafeMutableRawPointer {
+        guard let buffer = free else { return .allocate(byteCount: Self.bufferBytes, alignment: 64) }
+        free = buffer.load(as: UnsafeMutableRawPointer?.self)
+        kept -= 1
+        return buffer
+    }
+
+    mutating func give(_ buffer: UnsafeMutableRawPointer, capacity: Int) {
+        guard capacity == Self.bufferBytes, kept < Self.keptMax else { return buffer.deallocate() }
+        buffer.storeBytes(of: free, as: UnsafeMutableRawPointer?.self)
+        free = buffer
+        kept += 1
+    }
+
+    deinit {
+        var next = free
+        while let buffer = next {
+            next = buffer.load(as: UnsafeMutableRawPointer?.self)
+            buffer.deallocate()
+        }
+    }
+}
+
+/// The bytes of one direction of a connection, in one piece: `start..<end` of `capacity`.
+///
+/// Plain data over memory of the loop's pool. `pinned` bytes at the front (a head that an exchange reads) never move while
+/// they are pinned.
+struct IOBuffer: BitwiseCopyable {
+    private(set) var base: UnsafeMutableRawPointer?
+    private(set) var capacity = 0
+    private(set) var start = 0
+    private(set) var end = 0
+    /// Bytes from the front that must stay where they are.
+    private(set) var pinned = 0
+
+    var isEmpty: Bool { start == end }
+    var count: Int { end - start }
+    var unread: Bytes { Bytes(base.map { UnsafePointer(($0 + start).assumingMemoryBound(to: UInt8.self)) }, count: end - start) }
+    var room: Int { capacity - end }
+
+    // MARK: Reading side
+
+    /// Makes room behind `end` without moving what is pinned; false if there is none to be had.
+    mutating func makeRoom(_ pool: inout BufferPool) -> Bool {
+        if base == nil {
+            base = pool.take()
+            capacity = BufferPool.bufferBytes
+            return true
+        }
+        if start == end, start > pinned {
+            start = pinned
+            end = pinned
+        } else if room == 0, start > pinned {
+            let kept = end - start
+            (base! + pinned).copyMemory(from: base! + start, byteCount: kept)
+            start = pinned
+            end = pinned + kept
+        }
+        return room > 0
+    }
+
+    /// Moves to a buffer that holds the longest head; only before anything is pinned.
+    mutating func grow(_ pool: inout BufferPool) -> Bool {
+        guard pinned == 0, capacity < BufferPool.largeBytes else { return false }
+        resize(to: BufferPool.largeBytes, &pool)
+        return true
+    }
+
+    var tail: UnsafeMutableRawPointer { base! + end }
+    mutating func filled(_ count: Int) { end += count }
+    mutating func drop(_ count: Int) { start += count }
+
+    /// All that was read so far stays in place until `unpin`.
+    mutating func pin() { pinned = start }
+
+    /// The exchange is over: what is unread moves to the front; nothing unread, and the memory goes back to the pool.
+    mutating func unpin(_ pool: inout BufferPool) {
+        pinned = 0
+        guard let base else { return }
+        if start == end {
+            pool.give(base, capacity: capacity)
+            self = IOBuffer()
+        } else if start > 0 {
+            let kept = end - start
+            base.copyMemory(from: base + start, byteCount: kept)
+            start = 0
+            end = kept
+        }
+    }
+
+    // MARK: Writing side
+
+    /// `count` bytes at the end to be filled; the buffer grows past the pool's size if it must.
+    mutating func reserve(_ count: Int, _ pool: inout BufferPool) -> UnsafeMutableRawBufferPointer {
+        if base == nil {
+            capacity = BufferPool.bufferBytes
+            base = pool.take()
+        }
+        if room < count {
+            let kept = end - start
+            if kept + count <= capacity {
+                base!.copyMemory(from: base! + start, byteCount: kept)
+                start = 0
+                end = kept
+            } else {
+                resize(to: max(capacity * 2, kept + count), &pool)
+            }
+        }
+        return UnsafeMutableRawBufferPointer(start: base! + end, count: room)
+    }
+
+    mutating func append(_ bytes: Bytes, _ pool: inout BufferPool) {
+        guard let source = bytes.base, bytes.count > 0 else { return }
+        let target = reserve(bytes.count, &pool)
+        target.baseAddress!.copyMemory(from: source, byteCount: bytes.count)
+        end += bytes.count
+    }
+
+    mutating func free(_ pool: inout BufferPool) {
+        if let base { pool.give(base, capacity: capacity) }
+        self = IOBuffer()
+    }
+
+    private mutating func resize(to size: Int, _ pool: inout BufferPool) {
+        let fresh = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+        let kept = end - start
+        if kept > 0 { fresh.copyMemory(from: base! + start, byteCount: kept) }
+        if let base { pool.give(base, capacity: capacity) }
+        base = fresh
+        capacity = size
+        start = 0
+        end = kept
+    }
+}

@@ -1,0 +1,426 @@
+internal import Glibc
+internal import Pipeline
+
+/// Connections to one endpoint, of one loop.
+struct UpstreamPool {
+    let address: SocketAddress
+    /// Nil: plaintext.
+    let expected: ExpectedPeer?
+    /// Newest first: the connection used last is the least likely to be stale, and the oldest can idle out.
+    var idle: UnsafeMutablePointer<UpstreamStorage>?
+    var idleCount = 0
+    var count = 0
+}
+
+/// One connection to an endpoint. Plain data, confined to its loop; `Upstream` is the pointer with the verbs.
+struct UpstreamStorage {
+    enum State: UInt8 { case connecting, handshaking, ready, closed }
+
+    let worker: Worker
+    let pool: UnsafeMutablePointer<UpstreamPool>
+    var transport: Transport
+    var registration = EventLoop.Registration.none
+    var timer = Timer.none
+    var state = State.connecting
+    /// Served an exchange before: it may have gone stale unnoticed.
+    var isReused = false
+    var canRead = false
+    var writeFailed = false
+    var isClosing = false
+    /// Whether the request's body goes out in chunks of our own.
+    var sendsChunks = false
+    var wroteTrailers = false
+    let trustEpoch: UInt32
+    var machine = ClientMachine()
+    var input = IOBuffer()
+    var output = IOBuffer()
+    var exchange: UnsafeMutablePointer<ExchangeStorage>?
+    /// Neighbours in the pool's idle list.
+    var next: UnsafeMutablePointer<UpstreamStorage>?
+    var previous: UnsafeMutablePointer<UpstreamStorage>?
+}
+
+/// Acts for one upstream connection: connects, sends what the runner ordered, turns the answer's bytes into events.
+struct Upstream: BitwiseCopyable {
+    let u: UnsafeMutablePointer<UpstreamStorage>
+
+    init(_ u: UnsafeMutablePointer<UpstreamStorage>) { self.u = u }
+
+    private var worker: Worker { u.pointee.worker }
+
+    // MARK: Opening
+
+    /// A connection on its way, or why not even that.
+    static func open(_ pool: UnsafeMutablePointer<UpstreamPool>, _ worker: Worker) -> Result<Upstream, ProxyError> {
+        guard pool.pointee.count < HostLimits.connectionsPerEndpointMax else {
+            return .failure(ProxyError(.overflow, isProvablyUnsent: true))
+        }
+        let descriptor: Int32
+        let isConnected: Bool
+        switch Socket.connect(to: pool.pointee.address) {
+        case .connected(let socket): (descriptor, isConnected) = (socket, true)
+        case .inProgress(let socket): (descriptor, isConnected) = (socket, false)
+        case .failed:
+            worker.w.pointee.stats.upstreamConnectFailed.increment()
+            return .failure(ProxyError(.connectFailed, isProvablyUnsent: true))
+        }
+        let transport: Transport
+        if let expected = pool.pointee.expected {
+            guard let secured = worker.w.pointee.clientTLS?.connect(descriptor, expecting: expected) else {
+                Descriptor.close(descriptor)
+                return .failure(ProxyError(.tlsFailed, isProvablyUnsent: true))
+            }
+            transport = secured
+        } else {
+            transport = Transport(plain: descriptor)
+        }
+        let u = UnsafeMutablePointer<UpstreamStorage>.allocate(capacity: 1)
+        u.initialize(
+            to: UpstreamStorage(worker: worker, pool: pool, transport: transport, trustEpoch: worker.w.pointee.trustEpoch))
+        do {
+            u.pointee.registration = try worker.w.pointee.loop.register(descriptor, onEvent, UnsafeMutableRawPointer(u))
+        } catch {
+            u.pointee.transport.close()
+            u.deallocate()
+            return .failure(ProxyError(.overloaded, isProvablyUnsent: true))
+        }
+        pool.pointee.count += 1
+        worker.w.pointee.stats.upstreamOpened.increment()
+        worker.w.pointee.stats.upstreamActive.increment()
+        let upstream = Upstream(u)
+        u.pointee.state = isConnected ? .handshaking : .connecting
+        u.pointee.timer = worker.w.pointee.loop.arm(
+            at: worker.w.pointee.loop.now + HostLimits.connectTime, onTimer, UnsafeMutableRawPointer(u))
+        return .success(upstream)
+    }
+
+    private static let onEvent: LoopCallback = { context, word in
+        Upstream(context.assumingMemoryBound(to: UpstreamStorage.self)).handle(Readiness(rawValue: word))
+    }
+
+    private static let onTimer: LoopCallback = { context, _ in
+        Upstream(context.assumingMemoryBound(to: UpstreamStorage.self)).timeOut()
+    }
+
+    // MARK: Events
+
+    private func handle(_ readiness: Readiness) {
+        switch u.pointee.state {
+        case .connecting:
+            guard readiness.callsForWrite || readiness.callsForRead else { return }
+            let code = Socket.connectResult(u.pointee.transport.descriptor)
+            if code == EINPROGRESS || code == EAGAIN { return }
+            guard code == 0 else { return failConnecting(.connectFailed) }
+            u.pointee.state = .handshaking
+            shakeHands(readiness)
+        case .handshaking: shakeHands(readiness)
+        case .ready:
+            let directions = u.pointee.transport.directions(for: readiness)
+            if directions.read { u.pointee.canRead = true }
+            pump(mayWrite: directions.write)
+        case .closed: break
+        }
+    }
+
+    private func shakeHands(_ readiness: Readiness) {
+        switch u.pointee.transport.handshake() {
+        case .wouldBlock: return
+        case .failed: return failConnecting(.tlsFailed)
+        case .done:
+            u.pointee.state = .ready
+            worker.w.pointee.loop.cancel(u.pointee.timer)
+            u.pointee.timer = .none
+            u.pointee.canRead = true
+            pump(mayWrite: true)
+        }
+    }
+
+    private func failConnecting(_ kind: ProxyError.Kind) {
+        worker.w.pointee.stats.upstreamConnectFailed.increment()
+        fail(ProxyError(kind, isProvablyUnsent: true))
+    }
+
+    private func timeOut() {
+        u.pointee.timer = .none
+        switch u.pointee.state {
+        case .connecting: failConnecting(.connectTimedOut)
+        case .handshaking: failConnecting(.connectTimedOut)
+        case .ready where u.pointee.exchange == nil: close()
+        case .ready, .closed: break
+        }
+    }
+
+    // MARK: Sending
+
+    /// An exchange takes the connection: its head and what is kept of its body go into the output.
+    func begin(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        u.pointee.exchange = x
+        x.pointee.upstream = UnsafeMutableRawPointer(u)
+        u.pointee.machine.begin(x.pointee.request.method)
+        u.pointee.sendsChunks = false
+        u.pointee.wroteTrailers = false
+        if case .chunked = x.pointee.request.framing { u.pointee.sendsChunks = true }
+        HeadEncoding.request(x, into: &u.pointee.output, &worker.w.pointee.buffers)
+        let kept = x.pointee.replay.bytes
+        if !kept.isEmpty { sendBody(kept, isLast: false) }
+        if x.pointee.requestEnded { sendBody(.empty, isLast: true) }
+    }
+
+    func sendBody(_ piece: Bytes, isLast: Bool) {
+        guard !u.pointee.writeFailed else { return }
+        BodyEncoding.append(
+            piece, isLast: isLast, inChunks: u.pointee.sendsChunks, afterTrailers: u.pointee.wroteTrailers,
+            to: &u.pointee.output, &worker.w.pointee.buffers)
+        if isLast { u.pointee.machine.requestDidEnd() }
+    }
+
+    /// Whether more of a request's body can be taken.
+    var acceptsBody: Bool { u.pointee.output.count < HostLimits.outputMax || u.pointee.writeFailed }
+
+    /// Writes what it can; false if the connection broke (reading tells how).
+    func flush() {
+        guard u.pointee.state == .ready, !u.pointee.writeFailed else { return }
+        while !u.pointee.output.isEmpty {
+            let unread = u.pointee.output.unread
+            switch u.pointee.transport.write(from: unread.base!, count: unread.count) {
+            case .bytes(let count):
+                u.pointee.output.drop(count)
+                u.pointee.machine.wrote(count)
+                u.pointee.exchange?.pointee.attemptBytesSent &+= UInt64(count)
+            case .wouldBlock: return
+            case .closed, .failed:
+                // The answer may be on its way all the same: what the peer sent before it closed is read first.
+                u.pointee.writeFailed = true
+                u.pointee.canRead = true
+                u.pointee.output.free(&worker.w.pointee.buffers)
+                worker.w.pointee.loop.runAgain(u.pointee.registration, .readable)
+                return
+            }
+        }
+        u.pointee.output.free(&worker.w.pointee.buffers)
+    }
+
+    // MARK: Receiving
+
+    /// Goes on with everything that can go on.
+    func pump(mayWrite: Bool) {
+        if mayWrite {
+            flush()
+            if acceptsBody, let x = u.pointee.exchange {
+                Downstream(owner: x).pump()
+                guard u.pointee.state == .ready else { return }
+            }
+        }
+        receive()
+    }
+
+    /// Takes the answer's bytes as far as the caller's connection has room for them.
+    func receive() {
+        var steps = 0
+        let downstream = u.pointee.exchange.map(Downstream.init(owner:))
+        while u.pointee.state == .ready, !u.pointee.isClosing {
+            let x = u.pointee.exchange
+            if let downstream, x != nil, !downstream.acceptsBody {
+                downstream.settle()
+                guard u.pointee.exchange != nil, downstream.acceptsBody else { break }
+            }
+            steps += 1
+            if steps > HostLimits.stepsPerTurn {
+                worker.w.pointee.loop.runAgain(u.pointee.registration, u.pointee.canRead ? .readable : [])
+                break
+            }
+            guard let x else {
+                // Idle: the only thing that may come is the end.
+                guard u.pointee.canRead else { break }
+                guard readMore() else { break }
+                if !u.pointee.input.isEmpty { return close() }
+                continue
+            }
+            let event = u.pointee.machine.receive(u.pointee.input.unread, into: &x.pointee.response)
+            guard step(event, x) else { break }
+        }
+        if let downstream { downstream.settle() }
+    }
+
+    /// Carries out one event; false if nothing more can be done now.
+    private func step(_ event: ClientEvent, _ x: UnsafeMutablePointer<ExchangeStorage>) -> Bool {
+        let now = worker.w.pointee.loop.now
+        switch event {
+        case .needMore(let consumed):
+            u.pointee.input.drop(consumed)
+            guard u.pointee.canRead else { return false }
+            return readMore()
+        case .interim(let count):
+            Downstream(owner: x).sendInterim(x)
+            u.pointee.input.drop(count)
+        case .head(let count):
+            u.pointee.input.drop(count)
+            u.pointee.input.pin()
+            ChainRun(x).responseHead(at: now)
+            Downstream(owner: x).perform()
+        case .bodyData(let offset, let count):
+            let piece = u.pointee.input.unread.slice(offset, offset + count)
+            u.pointee.input.drop(offset + count)
+            ChainRun(x).responseBody(piece, isLast: false, at: now)
+            Downstream(owner: x).perform()
+        case .trailer(let trailer):
+            Downstream(owner: x).sendTrailer(trailer, in: u.pointee.input.unread)
+            u.pointee.input.drop(trailer.byteCount)
+        case .bodyEnd(let consumed, let isReusable):
+            u.pointee.input.drop(consumed)
+            finishResponse(x, isReusable: isReusable)
+        case .switched: fail(ProxyError(.upstreamProtocol))
+        case .reject: fail(ProxyError(.upstreamProtocol))
+        }
+        return true
+    }
+
+    private func finishResponse(_ x: UnsafeMutablePointer<ExchangeStorage>, isReusable: Bool) {
+        // Let go first: the exchange's memory is gone after its last action.
+        let downstream = Downstream(owner: x)
+        u.pointee.isClosing = !isReusable
+        ChainRun(x).responseBody(.empty, isLast: true, at: worker.w.pointee.loop.now)
+        release()
+        x.pointee.upstream = nil
+        downstream.perform()
+    }
+
+    /// Reads once; false if there is nothing now, or the end was dealt with.
+    private func readMore() -> Bool {
+        guard u.pointee.input.makeRoom(&worker.w.pointee.buffers) || u.pointee.input.grow(&worker.w.pointee.buffers) else {
+            // A head that fills the largest buffer was refused before.
+            fail(ProxyError(.upstreamProtocol))
+            return false
+        }
+        // A head leaves room for body behind it.
+        let spare = u.pointee.input.pinned == 0 ? 4_096 : 0
+        let room = max(u.pointee.input.room - spare, 0)
+        guard room > 0 else { return u.pointee.input.grow(&worker.w.pointee.buffers) }
+        switch u.pointee.transport.read(into: u.pointee.input.tail, count: room) {
+        case .bytes(let count):
+            u.pointee.input.filled(count)
+            if !u.pointee.transport.mayHaveMore { u.pointee.canRead = false }
+            return true
+        case .wouldBlock:
+            u.pointee.canRead = false
+            if u.pointee.exchange == nil { u.pointee.input.free(&worker.w.pointee.buffers) }
+            return false
+        case .closed:
+            ended(isReset: false)
+            return false
+        case .failed(let why):
+            ended(isReset: true, isProvablyUnsent: why.isProvablyUnsent)
+            return false
+        }
+    }
+
+    private func ended(isReset: Bool, isProvablyUnsent: Bool = false) {
+        guard let x = u.pointee.exchange else { return close() }
+        switch u.pointee.machine.receivedEnd(isReset: isReset) {
+        case .idle: close()
+        case .bodyEnd:
+            finishResponse(x, isReusable: false)
+        case .unanswered: failUnanswered(x, isUnsent: u.pointee.machine.isUnsent || isProvablyUnsent)
+        case .truncated:
+            fail(ProxyError(x.pointee.state == .responding ? .responseCut : .upstreamReset))
+        }
+    }
+
+    /// A pooled connection may have been closed by the service just as we used it. Where that is the likely reason and
+    /// sending again is safe, the attempt moves to a new connection and no stage hears of it (RFC 9112 §9.3.1).
+    private func failUnanswered(_ x: UnsafeMutablePointer<ExchangeStorage>, isUnsent: Bool) {
+        let isSafe = isUnsent || x.pointee.request.method.isIdempotent && u.pointee.machine.isUnanswered
+        let isReplayable = x.pointee.requestBytes == 0 || x.pointee.replay.count > 0 && !x.pointee.replay.isLost
+        guard u.pointee.isReused, isSafe, isReplayable else {
+            return fail(ProxyError(.upstreamReset, isProvablyUnsent: isUnsent))
+        }
+        worker.w.pointee.stats.upstreamStale.increment()
+        u.pointee.exchange = nil
+        x.pointee.upstream = nil
+        let pool = u.pointee.pool
+        close()
+        let downstream = Downstream(owner: x)
+        downstream.attempt(x, over: pool, fresh: true)
+        downstream.settle()
+    }
+
+    // MARK: Ends
+
+    /// The attempt failed, and the connection with it.
+    private func fail(_ error: ProxyError) {
+        let x = u.pointee.exchange
+        u.pointee.exchange = nil
+        close()
+        guard let x else { return }
+        x.pointee.upstream = nil
+        ChainRun(x).attemptFailed(error, at: worker.w.pointee.loop.now)
+        let downstream = Downstream(owner: x)
+        downstream.perform()
+        downstream.settle()
+    }
+
+    /// The exchange gave the attempt up.
+    func cancel() {
+        u.pointee.exchange = nil
+        close()
+    }
+
+    /// The exchange is over on this connection.
+    private func release() {
+        u.pointee.exchange = nil
+        u.pointee.input.unpin(&worker.w.pointee.buffers)
+        if u.pointee.isClosing || u.pointee.trustEpoch != worker.w.pointee.trustEpoch || u.pointee.writeFailed
+            || u.pointee.pool.pointee.idleCount >= HostLimits.idlePerEndpointMax
+        {
+            return close()
+        }
+        u.pointee.isReused = true
+        let pool = u.pointee.pool
+        u.pointee.previous = nil
+        u.pointee.next = pool.pointee.idle
+        pool.pointee.idle?.pointee.previous = u
+        pool.pointee.idle = u
+        pool.pointee.idleCount += 1
+        let deadline = worker.w.pointee.loop.now + HostLimits.upstreamIdleTime
+        if !worker.w.pointee.loop.move(u.pointee.timer, to: deadline) {
+            u.pointee.timer = worker.w.pointee.loop.arm(at: deadline, Self.onTimer, UnsafeMutableRawPointer(u))
+        }
+    }
+
+    /// Takes the connection out of its pool's idle list.
+    func leaveIdleList() {
+        let pool = u.pointee.pool
+        if let previous = u.pointee.previous {
+            previous.pointee.next = u.pointee.next
+        } else if pool.pointee.idle == u {
+            pool.pointee.idle = u.pointee.next
+        } else {
+            return
+        }
+        u.pointee.next?.pointee.previous = u.pointee.previous
+        u.pointee.next = nil
+        u.pointee.previous = nil
+        pool.pointee.idleCount -= 1
+    }
+
+    func close() {
+        guard u.pointee.state != .closed else { return }
+        u.pointee.state = .closed
+        leaveIdleList()
+        let worker = self.worker
+        worker.w.pointee.loop.deregister(u.pointee.registration)
+        worker.w.pointee.loop.cancel(u.pointee.timer)
+        u.pointee.transport.close()
+        u.pointee.pool.pointee.count -= 1
+        worker.w.pointee.stats.upstreamActive.decrement()
+        // Buffers and storage stay until the turn ends: callers further up the stack still look at them.
+        worker.w.pointee.loop.atEndOfTurn(
+            { context, _ in
+                let u = context.assumingMemoryBound(to: UpstreamStorage.self)
+                u.pointee.input.free(&u.pointee.worker.w.pointee.buffers)
+                u.pointee.output.free(&u.pointee.worker.w.pointee.buffers)
+                u.deinitialize(count: 1)
+                u.deallocate()
+            }, UnsafeMutableRawPointer(u))
+    }
+}

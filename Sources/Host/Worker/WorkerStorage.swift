@@ -1,0 +1,126 @@
+internal import Pipeline
+
+/// Everything one event loop of the data path owns. Touched by its thread alone.
+struct WorkerStorage: ~Copyable {
+    let loop: EventLoop
+    let index: Int
+    let context: BuildContext
+    let ring: UnsafeMutablePointer<ActionRing>
+    let blocks: UnsafeMutablePointer<BlockPool>
+    /// Where a head parser writes a canonical target before it is known whether it is needed.
+    let scratch: UnsafeMutableBufferPointer<UInt8>
+    let stats: WorkerStats
+
+    var buffers = BufferPool()
+    var freeExchanges: UnsafeMutableRawPointer?
+    var freeExchangeCount = 0
+
+    var inbound: UnsafeMutablePointer<Chain>
+    var outbound: UnsafeMutablePointer<Chain>
+    /// Chains that are no longer current and still have users.
+    var retired: [UnsafeMutablePointer<Chain>] = []
+
+    /// By endpoint label.
+    var pools: [UnsafeMutablePointer<UpstreamPool>?] = []
+    /// By listener: the index of its service in the current snapshot; -1 if the snapshot lacks it.
+    var serviceIndex: [Int32] = []
+
+    var serverTLS: TLSContext?
+    var clientTLS: TLSContext?
+    /// Grows when trust or identity changes: connections made before close at their next request.
+    var trustEpoch: UInt32 = 0
+    var acceptsPlaintext = false
+    /// Inbound requests are answered with `Connection: close`, so that callers leave.
+    var isDraining = false
+
+    /// Every downstream connection, newest first.
+    var connections: UnsafeMutablePointer<DownstreamStorage>?
+    var connectionCount = 0
+
+    init(
+        loop: EventLoop, index: Int, context: BuildContext, inbound: UnsafeMutablePointer<Chain>,
+        outbound: UnsafeMutablePointer<Chain>
+    ) {
+        self.loop = loop
+        self.index = index
+        self.context = context
+        self.inbound = inbound
+        self.outbound = outbound
+        ring = .allocate(capacity: 1)
+        ring.initialize(to: ActionRing())
+        blocks = .allocate(capacity: 1)
+        blocks.initialize(to: BlockPool())
+        scratch = .allocate(capacity: HTTP1Limits.targetBytesMax)
+        stats = WorkerStats(context.stats, loop: index)
+    }
+
+    deinit {
+        ring.deinitialize(count: 1)
+        ring.deallocate()
+        blocks.deinitialize(count: 1)
+        blocks.deallocate()
+        scratch.deallocate()
+        var next = freeExchanges
+        while let block = next {
+            next = block.load(as: UnsafeMutableRawPointer?.self)
+            block.deallocate()
+        }
+    }
+
+    // MARK: Exchange memory
+
+    /// Blocks kept for reuse; about 6 KiB each.
+    private static let freeExchangesMax = 512
+
+    mutating func takeExchangeMemory() -> ExchangeMemory {
+        if let block = freeExchanges {
+            freeExchanges = block.load(as: UnsafeMutableRawPointer?.self)
+            freeExchangeCount -= 1
+            return ExchangeMemory(block: block)
+        }
+        return ExchangeMemory(block: .allocate(byteCount: ExchangeMemory.byteCount, alignment: 16))
+    }
+
+    mutating func giveExchangeMemory(_ storage: UnsafeMutablePointer<ExchangeStorage>) {
+        let block = UnsafeMutableRawPointer(storage)
+        guard freeExchangeCount < Self.freeExchangesMax else { return block.deallocate() }
+        block.storeBytes(of: freeExchanges, as: UnsafeMutableRawPointer?.self)
+        freeExchanges = block
+        freeExchangeCount += 1
+    }
+}
+
+/// What the data path counts below the chain: bytes that never became a request, connections, handshakes.
+struct WorkerStats {
+    let downstreamOpened: Counter
+    let downstreamActive: Gauge
+    let downstreamRefused: Counter
+    let protocolErrors: Counter
+    let handshakeFailures: Counter
+    let plaintextAccepted: Counter
+    let plaintextRefused: Counter
+    let upstreamOpened: Counter
+    let upstreamActive: Gauge
+    let upstreamConnectFailed: Counter
+    let upstreamStale: Counter
+    let timeouts: Counter
+
+    init(_ stats: StatsRegistry, loop: Int) {
+        downstreamOpened = stats.counter("weft_downstream_connections_total", "Connections accepted from callers.", loop: loop)
+        downstreamActive = stats.gauge("weft_downstream_connections", "Connections of callers that are open.", loop: loop)
+        downstreamRefused = stats.counter(
+            "weft_downstream_refused_total", "Connections closed at once: over a limit, or refused by a filter.", loop: loop)
+        protocolErrors = stats.counter(
+            "weft_downstream_protocol_errors_total", "Requests that were no valid HTTP and were refused.", loop: loop)
+        handshakeFailures = stats.counter("weft_tls_handshake_failures_total", "TLS handshakes of callers that failed.", loop: loop)
+        plaintextAccepted = stats.counter("weft_plaintext_accepted_total", "Plaintext connections let in (permissive).", loop: loop)
+        plaintextRefused = stats.counter("weft_plaintext_refused_total", "Plaintext connections refused (strict).", loop: loop)
+        upstreamOpened = stats.counter("weft_upstream_connections_total", "Connections opened to endpoints.", loop: loop)
+        upstreamActive = stats.gauge("weft_upstream_connections", "Connections to endpoints that are open.", loop: loop)
+        upstreamConnectFailed = stats.counter(
+            "weft_upstream_connect_failures_total", "Connections to endpoints that failed or took too long.", loop: loop)
+        upstreamStale = stats.counter(
+            "weft_upstream_stale_total", "Requests moved to a new connection because a pooled one had gone stale.", loop: loop)
+        timeouts = stats.counter("weft_downstream_timeouts_total", "Connections closed because the caller was too slow.", loop: loop)
+    }
+}
