@@ -68,8 +68,7 @@ extension [ConfigField] {
     package func check(
         _ layers: [ConfigLayer], subject: String, path: String, isComplete: Bool
     ) -> (merged: ConfigNode, problems: [ConfigProblem]) {
-        var check = ConfigCheck(subject: subject)
-        check.root = path
+        var check = ConfigCheck(subject: subject, path: path)
         for layer in layers { check.check(layer.node, self, path: path) }
         let merged = merge(layers.map(\.node).filter(\.isObject))
         if isComplete { check.requirePresence(merged, self, path: path, at: layers.last?.node ?? .empty) }
