@@ -1,4 +1,4 @@
-internal import Pipeline
+package import Pipeline
 
 /// The bounds of the data path, each with its unit and what happens at it.
 package enum HostLimits {

@@ -103,7 +103,7 @@ package struct ExchangeStorage: BitwiseCopyable {
     }
 
     // What the host fills in before the exchange begins.
-    package let chain: UnsafeMutablePointer<Chain>
+    package var chain: UnsafeMutablePointer<Chain>
     package let actions: UnsafeMutablePointer<ActionRing>
     package let connection: UnsafeMutablePointer<ConnectionStorage>
     package var wayIn = WayIn.inbound
@@ -113,7 +113,7 @@ package struct ExchangeStorage: BitwiseCopyable {
     package var draw: UInt64 = 0
     package var random: Random
     package var now: Instant
-    package let startedAt: Instant
+    package var startedAt: Instant
     /// The host's own: which connection, which upstream.
     package var owner: UnsafeMutableRawPointer?
     package var upstream: UnsafeMutableRawPointer?

@@ -1,0 +1,146 @@
+internal import Pipeline
+
+/// Where callers come in: one listener of one loop.
+struct Listening: Sendable {
+    enum Kind: Sendable, Equatable { case inbound, proxy, service }
+
+    let kind: Kind
+    /// Among the sidecar's listeners.
+    let index: Int32
+    /// An inbound port that takes plaintext as it comes: no identity, no TLS (local files without certificates).
+    let isPlain: Bool
+}
+
+/// One event loop of the data path: its chains, connections and pools. The pointer with the verbs; lives on its loop's
+/// thread alone.
+struct Worker: BitwiseCopyable {
+    let w: UnsafeMutablePointer<WorkerStorage>
+
+    // MARK: Pools
+
+    /// The connections to an endpoint; nil if its address cannot be reached by this process.
+    func pool(of label: Int32) -> UnsafeMutablePointer<UpstreamPool>? {
+        let index = Int(label)
+        guard index >= 0 else { return nil }
+        if index < w.pointee.pools.count, let pool = w.pointee.pools[index] { return pool }
+        guard let record = w.pointee.context.endpoints.record(of: label), let address = SocketAddress(record.address) else { return nil }
+        var expected: ExpectedPeer?
+        if let identity = record.identity {
+            guard let id = try? SPIFFEID(identity) else { return nil }
+            expected = ExpectedPeer([id], endpoint: record.address)
+        }
+        return add(label, UpstreamPool(address: address, expected: expected))
+    }
+
+    /// The application that the inbound port stands in front of.
+    func setApplication(_ address: SocketAddress) {
+        _ = add(EndpointDirectory.application, UpstreamPool(address: address, expected: nil))
+    }
+
+    private func add(_ label: Int32, _ pool: UpstreamPool) -> UnsafeMutablePointer<UpstreamPool> {
+        let index = Int(label)
+        while w.pointee.pools.count <= index { w.pointee.pools.append(nil) }
+        let memory = UnsafeMutablePointer<UpstreamPool>.allocate(capacity: 1)
+        memory.initialize(to: pool)
+        w.pointee.pools[index] = memory
+        return memory
+    }
+
+    // MARK: Snapshots
+
+    /// What a loop swaps in at once.
+    struct Update: @unchecked Sendable {
+        let inbound: UnsafeMutablePointer<Chain>
+        let outbound: UnsafeMutablePointer<Chain>
+        let serviceIndex: [Int32]
+        let acceptsPlaintext: Bool
+    }
+
+    /// Makes new chains current. Exchanges in flight end on theirs; every connection repeats the connection phase at its
+    /// next request.
+    func swap(_ update: Update) {
+        retire(w.pointee.inbound)
+        retire(w.pointee.outbound)
+        w.pointee.inbound = update.inbound
+        w.pointee.outbound = update.outbound
+        w.pointee.serviceIndex = update.serviceIndex
+        let goesStrict = w.pointee.acceptsPlaintext && !update.acceptsPlaintext
+        w.pointee.acceptsPlaintext = update.acceptsPlaintext
+        if goesStrict, w.pointee.serverTLS != nil {
+            closeConnections { $0.pointee.isInbound && $0.pointee.state != .sniffing && !$0.pointee.filters.isTLS }
+        }
+        releaseRetiredChains()
+        closeOldest()
+    }
+
+    /// New keys or roots: what was agreed under the old ones serves no further request.
+    func setTLS(server: TLSContext?, client: TLSContext?, trustChanged: Bool) {
+        w.pointee.serverTLS = server
+        w.pointee.clientTLS = client
+        guard trustChanged else { return }
+        w.pointee.trustEpoch &+= 1
+        for pool in w.pointee.pools {
+            guard let pool, pool.pointee.expected != nil else { continue }
+            while let idle = pool.pointee.idle { Upstream(idle).close() }
+        }
+        closeConnections { $0.pointee.filters.isTLS && !$0.pointee.hasBegun }
+    }
+
+    private func retire(_ chain: UnsafeMutablePointer<Chain>) {
+        if chain.pointee.users == 0 {
+            ChainBuilder.release(chain)
+        } else {
+            w.pointee.retired.append(chain)
+        }
+    }
+
+    func releaseRetiredChains() {
+        w.pointee.retired.removeAll { chain in
+            guard chain.pointee.users == 0 else { return false }
+            ChainBuilder.release(chain)
+            return true
+        }
+    }
+
+    /// A loop keeps so many old chains and no more: what still runs on the oldest is cut.
+    private func closeOldest() {
+        while w.pointee.retired.count > HostLimits.retiredChainsMax, let oldest = w.pointee.retired.first {
+            closeConnections { $0.pointee.hasBegun && $0.pointee.exchange?.pointee.chain == oldest }
+            releaseRetiredChains()
+            if w.pointee.retired.first == oldest { break }
+        }
+    }
+
+    private func closeConnections(_ matches: (UnsafeMutablePointer<DownstreamStorage>) -> Bool) {
+        var next = w.pointee.connections
+        while let d = next {
+            next = d.pointee.next
+            if matches(d) { Downstream(d).close() }
+        }
+    }
+
+    // MARK: Drain
+
+    /// Inbound callers are asked to leave with their next answer; idle ones are closed.
+    func drainInbound() {
+        w.pointee.isDraining = true
+        closeConnections { $0.pointee.isInbound && $0.pointee.state == .open && !$0.pointee.hasBegun && $0.pointee.input.isEmpty }
+    }
+
+    var inboundCount: Int {
+        var count = 0
+        var next = w.pointee.connections
+        while let d = next {
+            if d.pointee.isInbound, d.pointee.hasBegun { count += 1 }
+            next = d.pointee.next
+        }
+        return count
+    }
+
+    func closeAll() {
+        closeConnections { _ in true }
+        for pool in w.pointee.pools {
+            while let idle = pool?.pointee.idle { Upstream(idle).close() }
+        }
+    }
+}
