@@ -69,15 +69,11 @@ package enum CanonicalPath {
                 else { return .reject(.malformedPath) }
                 byte = high &<< 4 | low
                 if isAmbiguous(byte) { return .reject(.encodedPathByte) }
-                if byte == UInt8(ascii: "%"), position &+ 4 < path.count, ASCII.hexValue(path[position &+ 3]) != nil,
-                    ASCII.hexValue(path[position &+ 4]) != nil
-                {
-                    return .reject(.encodedPathByte)
-                }
                 position &+= 3
                 if isUnreserved(byte) {
                     unsafe memory[count] = byte
                     count &+= 1
+                    if unsafe endsInDoubleEscape(memory, segmentStart, count) { return .reject(.encodedPathByte) }
                     continue
                 }
             } else {
@@ -86,6 +82,7 @@ package enum CanonicalPath {
                 if isPlain(byte) || byte == UInt8(ascii: ";") {
                     unsafe memory[count] = byte
                     count &+= 1
+                    if unsafe endsInDoubleEscape(memory, segmentStart, count) { return .reject(.encodedPathByte) }
                     continue
                 }
             }
@@ -113,6 +110,16 @@ package enum CanonicalPath {
             return .disguised
         }
         return .name
+    }
+
+    /// Whether what is written so far ends in `%25` and two hexadecimal digits: an escape of an escape, which a server that
+    /// decodes twice takes for something else. Looking at what is written finds it however the digits were spelt.
+    private static func endsInDoubleEscape(_ memory: UnsafeMutableBufferPointer<UInt8>, _ start: Int, _ end: Int) -> Bool {
+        guard end &- start >= 5, unsafe ASCII.hexValue(memory[end &- 1]) != nil, unsafe ASCII.hexValue(memory[end &- 2]) != nil else {
+            return false
+        }
+        return unsafe memory[end &- 5] == UInt8(ascii: "%") && memory[end &- 4] == UInt8(ascii: "2")
+            && memory[end &- 3] == UInt8(ascii: "5")
     }
 
     /// Escaped, these mean one thing to one server and another to the next: `/`, `\`, NUL and other control bytes.

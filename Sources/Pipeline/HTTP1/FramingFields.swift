@@ -60,6 +60,8 @@ package struct FramingFields: BitwiseCopyable {
             if unsafe KnownField.identify(table.name(line), tag: table.tag(line)) == .connection {
                 var options = unsafe ListElements(table.value(line))
                 while let option = options.next() {
+                    // Already judged by its value.
+                    if option.equalsFolded("te") { continue }
                     var index = 0
                     while unsafe index < Int(table.count) {
                         if unsafe table.name(index).equalsFolded(option) { dropped.insert(index) }

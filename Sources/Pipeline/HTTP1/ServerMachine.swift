@@ -138,6 +138,12 @@ package struct ServerMachine: BitwiseCopyable {
         /// Write no body whatever comes: the response is to HEAD, or its status has none.
         package var omitsBody: Bool
         package var connection: ConnectionOption
+
+        package init(framing: BodyFraming, omitsBody: Bool, connection: ConnectionOption) {
+            self.framing = framing
+            self.omitsBody = omitsBody
+            self.connection = connection
+        }
     }
 
     /// The final response head is about to be written. `framing` is that of the response as it came or was made.
@@ -185,7 +191,7 @@ package struct ServerMachine: BitwiseCopyable {
             request = .closed
             return .close
         }
-        if request == .body {
+        if request == .body, !decoder.hasEnded {
             request = .draining
             return .drain
         }
