@@ -2,7 +2,7 @@
 /// hold escaped, dot segments removed, slashes merged (RFC 3986 §6.2.2).
 ///
 /// Matching one spelling and forwarding another is how access rules are walked around; here there is one. What servers are known
-/// to disagree on is refused: encoded slashes, backslashes and control bytes, `..;`, escapes of escapes, paths above the root.
+/// to disagree on is refused: encoded slashes, backslashes and NULs, `..;`, escapes of escapes, paths above the root.
 package enum CanonicalPath {
     package enum Written: Equatable, Sendable {
         case written(Int)
@@ -22,7 +22,7 @@ package enum CanonicalPath {
                 // A slash or a dot behind a slash needs the long way, if only to find a harmless `/.well-known`.
                 if position &+ 1 < text.count, text[position &+ 1] &- UInt8(ascii: ".") < 2 { return 0 }
             }
-            position &+= 1
+            position = text.firstUncommon(from: position &+ 1, to: text.count)
         }
         return position
     }
@@ -122,9 +122,9 @@ package enum CanonicalPath {
             && memory[end &- 3] == UInt8(ascii: "5")
     }
 
-    /// Escaped, these mean one thing to one server and another to the next: `/`, `\`, NUL and other control bytes.
+    /// Escaped, these mean one thing to one server and another to the next: a separator or a name's byte, an end or not.
     private static func isAmbiguous(_ byte: UInt8) -> Bool {
-        byte == UInt8(ascii: "/") || byte == UInt8(ascii: "\\") || byte < 0x20 || byte == 0x7F
+        byte == UInt8(ascii: "/") || byte == UInt8(ascii: "\\") || byte == 0
     }
 
     /// RFC 3986 §2.3.

@@ -28,8 +28,8 @@ package struct FieldScanner: BitwiseCopyable {
     package mutating func next(in input: Bytes, limit: Int) -> Line {
         let end = min(input.count, limit)
         if valueStart == 0 {
-            var position = lineStart
-            while position < end, ASCII.isToken(input[position]) { position &+= 1 }
+            var position = input.firstUncommon(from: lineStart, to: end)
+            while position < end, ASCII.isToken(input[position]) { position = input.firstUncommon(from: position &+ 1, to: end) }
             if position &- lineStart > HTTP1Limits.nameBytesMax { return .reject(.nameTooLong) }
             if position >= end { return short(input, limit) }
             if input[position] != UInt8(ascii: ":") { return notAName(input, at: position, limit: limit) }

@@ -47,6 +47,20 @@ struct WriterTests {
         }
     }
 
+    @Test("A length of zero is passed on: some servers answer 411 without one")
+    func lengthZero() {
+        withHead("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n") { head in
+            #expect(head.framing == .length(0) && head.framing.isEmpty)
+            let text = written { memory in
+                var writer = HeadWriter(into: memory)
+                writer.requestLine(head)
+                writer.copyFields(head.headers, skipping: head.dropped)
+                return writer.finish(head.framing)
+            }
+            #expect(text == "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 0\r\n\r\n")
+        }
+    }
+
     @Test("A head that does not fit is not cut: the writer says how much room it takes")
     func room() {
         withHead(received) { head in
