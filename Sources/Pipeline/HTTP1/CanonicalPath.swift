@@ -115,9 +115,9 @@ package enum CanonicalPath {
     /// Whether what is written so far ends in `%25` and two hexadecimal digits: an escape of an escape, which a server that
     /// decodes twice takes for something else. Looking at what is written finds it however the digits were spelt.
     private static func endsInDoubleEscape(_ memory: UnsafeMutableBufferPointer<UInt8>, _ start: Int, _ end: Int) -> Bool {
-        guard end &- start >= 5, unsafe ASCII.hexValue(memory[end &- 1]) != nil, unsafe ASCII.hexValue(memory[end &- 2]) != nil else {
-            return false
-        }
+        guard end &- start >= 5, unsafe ASCII.hexValue(memory[end &- 1]) != nil,
+            unsafe ASCII.hexValue(memory[end &- 2]) != nil
+        else { return false }
         return unsafe memory[end &- 5] == UInt8(ascii: "%") && memory[end &- 4] == UInt8(ascii: "2")
             && memory[end &- 3] == UInt8(ascii: "5")
     }

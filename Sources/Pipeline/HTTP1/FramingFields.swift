@@ -30,7 +30,9 @@ package struct FramingFields: BitwiseCopyable {
         case .transferEncoding:
             if isChunked { return .repeatedCoding }
             if length >= 0 { return .lengthAndCoding }
-            guard value.equalsFolded("chunked") else { return Self.isSupportedElsewhere(value) ? .unsupportedCoding : .unknownCoding }
+            guard value.equalsFolded("chunked") else {
+                return Self.isSupportedElsewhere(value) ? .unsupportedCoding : .unknownCoding
+            }
             isChunked = true
         case .connection:
             if let fault = takeConnection(value) { return fault }

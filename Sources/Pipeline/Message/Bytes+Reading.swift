@@ -31,10 +31,12 @@ extension Bytes {
     package func firstControl(from start: Int, to end: Int) -> Int {
         var position = start
         while position &+ 16 <= end {
-            let bytes = unsafe UnsafeRawPointer(base.unsafelyUnwrapped).loadUnaligned(fromByteOffset: position, as: SIMD2<UInt64>.self)
+            let bytes = unsafe UnsafeRawPointer(base.unsafelyUnwrapped)
+                .loadUnaligned(fromByteOffset: position, as: SIMD2<UInt64>.self)
             let delete = bytes ^ SIMD2(repeating: 0x7F7F_7F7F_7F7F_7F7F)
             let small = (bytes &- SIMD2(repeating: 0x2020_2020_2020_2020)) & ~bytes
-            let found = (small | ((delete &- SIMD2(repeating: 0x0101_0101_0101_0101)) & ~delete)) & SIMD2(repeating: 0x8080_8080_8080_8080)
+            let deletes = (delete &- SIMD2(repeating: 0x0101_0101_0101_0101)) & ~delete
+            let found = (small | deletes) & SIMD2(repeating: 0x8080_8080_8080_8080)
             if found.x != 0 { return position &+ found.x.trailingZeroBitCount &>> 3 }
             if found.y != 0 { return position &+ 8 &+ found.y.trailingZeroBitCount &>> 3 }
             position &+= 16

@@ -106,6 +106,12 @@ struct ClientMachineTests {
         reset.answerHead("HTTP/1.1 200 OK\r\n\r\n")
         #expect(reset.machine.receivedEnd(isReset: true) == .truncated)
 
+        // All of it had come before the reset.
+        let late = Upstream()
+        late.answerHead("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        #expect(late.answer("ok") == .bodyData(offset: 0, count: 2))
+        #expect(late.machine.receivedEnd(isReset: true) == .bodyEnd)
+
         var idle = ClientMachine()
         let idleEnd = idle.receivedEnd()
         #expect(idleEnd == .idle)

@@ -202,6 +202,14 @@ struct ServerMachineTests {
         #expect(inBody.send("hel") == .bodyData(offset: 0, count: 3))
         #expect(inBody.machine.receivedEnd() == .truncated)
 
+        // The end may come with the last bytes, before anybody asked whether the body is over.
+        let hasty = Caller()
+        hasty.post("Content-Length: 2\r\n")
+        #expect(hasty.send("ok") == .bodyData(offset: 0, count: 2))
+        #expect(hasty.machine.awaits == .nothing)
+        #expect(hasty.machine.receivedEnd() == .finishResponse)
+        #expect(hasty.send("") == .bodyEnd(consumed: 0))
+
         let waiting = Caller()
         waiting.get()
         #expect(waiting.machine.receivedEnd() == .finishResponse)
