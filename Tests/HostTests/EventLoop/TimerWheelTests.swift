@@ -60,7 +60,7 @@ import Testing
         #expect(movedLate == false)
     }
 
-    @Test("A hundred thousand random timers, armed, moved and cancelled, agree with a sorted list")
+    @Test("Random timers, armed, moved and cancelled, agree with a sorted list")
     func againstModel() {
         var wheel = TimerWheel(startingAt: .zero)
         defer { wheel.free() }
@@ -68,7 +68,7 @@ import Testing
         var model: [UInt32: (Timer, Int64)] = [:]
         var now: Int64 = 0
         var next: UInt32 = 0
-        for _ in 0..<100_000 {
+        for _ in 0..<6_000 {
             switch UInt8.random(in: 0..<10, using: &random) {
             case 0..<5:
                 let at = now + Int64.random(in: 0...(1 << Int64.random(in: 0...40, using: &random)), using: &random)
