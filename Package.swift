@@ -46,7 +46,7 @@ let package = Package(
             name: "WeftTesting", dependencies: ["Pipeline"], path: "Tests/Support", swiftSettings: strict),
         .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "WeftTesting"], swiftSettings: strict),
         .testTarget(name: "FiltersTests", dependencies: ["Filters", "Pipeline", "WeftTesting"], swiftSettings: strict),
-        .testTarget(name: "HostTests", dependencies: ["Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
+        .testTarget(name: "HostTests", dependencies: ["Host", "Pipeline", "COpenSSL", "WeftTesting"], swiftSettings: strict),
         .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
     ]

@@ -46,6 +46,8 @@ struct TimerWheel {
     /// The list of timers that are due, after those of all the slots.
     private static let dueList = levels * slots
     private static let reach: UInt64 = 1 << 36
+    /// What one slot of the top level covers.
+    private static let topWidth: UInt64 = 1 << 30
 
     private let origin: Instant
     /// Everything due at or before this has left the slots.
@@ -197,8 +199,9 @@ struct TimerWheel {
         if due <= elapsed {
             list = Self.dueList
         } else {
-            // Beyond the reach it parks in the farthest slot and is placed anew when that comes up.
-            let placed = min(due, elapsed + Self.reach - 1)
+            // Beyond the reach it parks in the farthest slot, the one behind the current of the top level, and is placed anew
+            // when that comes up. Not in the current one, where it would hide the slots before its next turn.
+            let placed = min(due, elapsed & ~(Self.topWidth - 1) + Self.reach - 1)
             let differing = min((elapsed ^ placed) | 63, Self.reach - 1)
             let level = (63 - differing.leadingZeroBitCount) / 6
             let slot = Int(placed >> UInt64(6 * level) & 63)

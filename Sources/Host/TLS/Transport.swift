@@ -6,8 +6,9 @@ internal import Glibc
 ///
 /// Plain data: it belongs to one connection on one loop, which calls `close` once. After registering the descriptor:
 ///
-/// 1. `handshake` until `.done` (at once in the clear). Before it is done nothing is read or written: a server has not seen
-///    who its peer is, a client not whom it reached.
+/// 1. `handshake` on every event until `.done` (at once in the clear). Before it is done nothing is read or written: a server
+///    has not seen who its peer is, a client not whom it reached. Then read and write at once: what came along with the
+///    handshake's last flight is in TLS's hands already, and no event will tell of it.
 /// 2. On an event, act on `directions(for:)`: under TLS a read may have to wait until the socket is writable, and the reverse.
 /// 3. `read` until `.wouldBlock`, or until `mayHaveMore` is false after `.bytes`: then the socket was empty and the next
 ///    event is sure to come. After `.peerFinished` or `.hungUp` read until `.closed` or `.failed` regardless.

@@ -60,7 +60,23 @@ import Testing
         #expect(movedLate == false)
     }
 
-    @Test("A hundred thousand random timers, armed, moved and cancelled, agree with a sorted list")
+    @Test("A timer beyond the wheel's reach does not hide nearer ones, and fires when it is due")
+    func beyondReach() {
+        // Parked in the current slot of the top level, it once made every other slot of that level look late.
+        var wheel = TimerWheel(startingAt: .zero)
+        defer { wheel.free() }
+        #expect(fired(&wheel, at: 5) == [])
+        _ = wheel.arm(at: .distantFuture, Self.nothing, context, kind: 1)
+        _ = arm(&wheel, 1 << 37, 2)
+        _ = arm(&wheel, 2 << 30, 3)
+        #expect(wheel.nextDeadline == .zero + .milliseconds(2 << 30))
+        #expect(fired(&wheel, at: 2 << 30) == [3])
+        #expect(fired(&wheel, at: (1 << 37) - 1) == [])
+        #expect(fired(&wheel, at: 1 << 37) == [2])
+        #expect(wheel.count == 1)
+    }
+
+    @Test("Random timers, armed, moved and cancelled, agree with a sorted list")
     func againstModel() {
         var wheel = TimerWheel(startingAt: .zero)
         defer { wheel.free() }
@@ -68,13 +84,13 @@ import Testing
         var model: [UInt32: (Timer, Int64)] = [:]
         var now: Int64 = 0
         var next: UInt32 = 0
-        for _ in 0..<100_000 {
+        for _ in 0..<4_000 {
             switch UInt8.random(in: 0..<10, using: &random) {
-            case 0..<5:
+            case 0..<4:
                 let at = now + Int64.random(in: 0...(1 << Int64.random(in: 0...40, using: &random)), using: &random)
                 model[next] = (arm(&wheel, at, next), at)
                 next += 1
-            case 5..<7:
+            case 4..<7:
                 if let (kind, entry) = model.first { wheel.cancel(entry.0); model[kind] = nil }
             case 7:
                 if let (kind, entry) = model.first {
