@@ -43,7 +43,11 @@ extension ConfigRecord {
     ///   - subject: What is being read, for messages: `filter "retry"`.
     ///   - path: Where the object stands, for messages: `settings.retry`.
     public static func decode(_ layers: [ConfigLayer], subject: String, path: String = "") -> ConfigResult<Self> {
-        let fields = configFields
+        decode(layers, fields: configFields, subject: subject, path: path)
+    }
+
+    /// With fields that were described before, for kinds that are read by the thousand.
+    package static func decode(_ layers: [ConfigLayer], fields: [ConfigField], subject: String, path: String) -> ConfigResult<Self> {
         let checked = fields.check(layers, subject: subject, path: path, isComplete: true)
         var problems = checked.problems
         let origins = ConfigOrigin.rows(fields, layers)

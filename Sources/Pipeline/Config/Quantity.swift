@@ -31,19 +31,26 @@ package enum Quantity {
         let (scaled, overflow) = count.multipliedReportingOverflow(by: unit.scale)
         if overflow { return nil }
         guard parts.count == 2 else { return scaled }
-        var remainder = unit.scale
-        var fraction: Int64 = 0
-        guard !parts[1].isEmpty else { return nil }
-        for digit in parts[1] {
-            guard remainder % 10 == 0 else {
-                if digit == UInt8(ascii: "0") { continue }
-                return nil
-            }
-            remainder /= 10
-            fraction += Int64(digit - 0x30) * remainder
-        }
+        guard let fraction = share(parts[1], of: unit.scale) else { return nil }
         let (sum, overflows) = scaled.addingReportingOverflow(fraction)
         return overflows ? nil : sum
+    }
+
+    /// The digits behind a point as part of `scale`; nil unless that is a whole number.
+    private static func share(_ digits: ArraySlice<UInt8>, of scale: Int64) -> Int64? {
+        guard !digits.isEmpty else { return nil }
+        var digits = digits
+        while digits.last == UInt8(ascii: "0") { digits.removeLast() }
+        guard digits.count <= 18 else { return nil }
+        var numerator: Int64 = 0
+        var denominator: Int64 = 1
+        for digit in digits {
+            numerator = numerator * 10 + Int64(digit - 0x30)
+            denominator *= 10
+        }
+        // The quotient is below `scale`, so it fits.
+        let (quotient, remainder) = denominator.dividingFullWidth(numerator.multipliedFullWidth(by: scale))
+        return remainder == 0 ? quotient : nil
     }
 
     /// The shortest exact way to write it: the largest unit that divides it.

@@ -26,17 +26,13 @@ package enum Resource: Sendable {
     package var namespace: String { key.namespace }
 
     /// The declared fields of a kind, for docs, schemas and canonical JSON.
-    package static func fields(of kind: ResourceKind) -> [ConfigField] {
-        switch kind {
-        case .mesh: MeshResource.configFields
-        case .service: ServiceResource.configFields
-        case .workload: WorkloadResource.configFields
-        case .route: RouteResource.configFields
-        case .accessPolicy: AccessPolicyResource.configFields
-        case .rateLimit: RateLimitResource.configFields
-        case .chain: ChainResource.configFields
-        }
-    }
+    package static func fields(of kind: ResourceKind) -> [ConfigField] { declared[kind] ?? [] }
+
+    private static let declared: [ResourceKind: [ConfigField]] = [
+        .mesh: MeshResource.configFields, .service: ServiceResource.configFields, .workload: WorkloadResource.configFields,
+        .route: RouteResource.configFields, .accessPolicy: AccessPolicyResource.configFields, .rateLimit: RateLimitResource.configFields,
+        .chain: ChainResource.configFields,
+    ]
 }
 
 /// What every kind has: a key, and the object it came from.

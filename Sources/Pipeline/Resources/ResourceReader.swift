@@ -82,7 +82,8 @@ package enum ResourceReader {
         _ node: ConfigNode, _ kind: ResourceKind, _ make: (Body) -> Resource
     ) -> (Resource?, [ConfigProblem]) {
         let name = node["name"]?.string.map { " \(JSONWriter.quoted($0))" } ?? ""
-        let result = Body.decode(node, subject: kind.rawValue + name)
+        let layer = ConfigLayer(label: kind.rawValue + name, node: node)
+        let result = Body.decode([layer], fields: Resource.fields(of: kind), subject: layer.label, path: "")
         return (result.value.map(make), result.problems)
     }
 }
