@@ -6,3 +6,4 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/pem.h>
+#include "certificates.h"
