@@ -6,4 +6,8 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/pem.h>
+<<<<<<< HEAD
 #include "tls.h"
+=======
+#include "certificates.h"
+>>>>>>> cplane

@@ -57,3 +57,8 @@ public struct StatusSet: Hashable, Sendable, BitwiseCopyable, ExpressibleByArray
     public static func == (a: StatusSet, b: StatusSet) -> Bool { (0..<10).allSatisfy { a.word($0) == b.word($0) } }
     public func hash(into hasher: inout Hasher) { for index in 0..<10 { hasher.combine(word(index)) } }
 }
+
+extension StatusSet {
+    /// What a gateway says when something behind it failed.
+    public static var gatewayErrors: StatusSet { [502, 503, 504] }
+}
