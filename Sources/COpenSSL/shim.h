@@ -6,8 +6,5 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/pem.h>
-<<<<<<< HEAD
 #include "tls.h"
-=======
 #include "certificates.h"
->>>>>>> cplane

@@ -12,9 +12,6 @@ public struct StatusSet: Hashable, Sendable, BitwiseCopyable, ExpressibleByArray
 
     public init(arrayLiteral statuses: Int...) { self.init(statuses) }
 
-    /// What a gateway in between answers when the service does not.
-    public static var gatewayErrors: StatusSet { [502, 503, 504] }
-
     public var isEmpty: Bool { self == StatusSet() }
     public var statuses: [Int] { (100...599).filter { contains(UInt16($0)) } }
 
