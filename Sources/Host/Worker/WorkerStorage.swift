@@ -25,6 +25,7 @@ struct WorkerStorage: ~Copyable {
     /// By listener: the index of its service in the current snapshot; -1 if the snapshot lacks it.
     var serviceIndex: [Int32] = []
 
+    var listeners: [(Listening.Kind, Listener)] = []
     var serverTLS: TLSContext?
     var clientTLS: TLSContext?
     /// Grows when trust or identity changes: connections made before close at their next request.

@@ -1,0 +1,218 @@
+package import Pipeline
+internal import Synchronization
+
+/// The event loops of a sidecar and what they run on: started once, then fed with snapshots and identities.
+///
+/// Called from one thread (the sidecar's control loop). Everything that goes to the loops is built here first, so a loop only
+/// ever swaps pointers.
+package final class Dataplane {
+    /// Where callers come in.
+    package struct Entrances: Sendable {
+        package struct Outbound: Sendable {
+            package var service: String
+            package var namespace: String
+            package var address: SocketAddress
+
+            package init(service: String, namespace: String, address: SocketAddress) {
+                self.service = service
+                self.namespace = namespace
+                self.address = address
+            }
+        }
+
+        package var inbound: SocketAddress?
+        /// The inbound port takes plaintext and knows no identities.
+        package var inboundIsPlain = false
+        package var proxy: SocketAddress?
+        package var outbound: [Outbound] = []
+
+        package init() {}
+    }
+
+    /// What the entrances became: with the ports the kernel chose.
+    package struct Addresses: Sendable {
+        package var inbound: SocketAddress?
+        package var proxy: SocketAddress?
+        /// As in `Entrances.outbound`.
+        package var outbound: [SocketAddress] = []
+    }
+
+    private struct Loop: Sendable {
+        let thread: LoopThread
+        let worker: Handle
+    }
+
+    /// A worker, touched on its own thread alone.
+    private struct Handle: @unchecked Sendable {
+        let worker: Worker
+    }
+
+    package let context: BuildContext
+    package private(set) var addresses = Addresses()
+    private let builder: ChainBuilder
+    private let entrances: Entrances
+    private var loops: [Loop] = []
+    private var generation: UInt64 = 1
+    private var snapshot: Snapshot
+
+    /// Starts the loops and opens the entrances. Throws what the chain builder or the operating system says.
+    package init(
+        workers: Int, entrances: Entrances, application: SocketAddress?, registry: FilterRegistry, snapshot: Snapshot
+    ) throws {
+        precondition(workers >= 1 && workers <= StatsRegistry.loopsMax)
+        context = BuildContext(loops: workers)
+        builder = ChainBuilder(registry: registry, context: context)
+        self.entrances = entrances
+        self.snapshot = snapshot
+        for index in 0..<workers { loops.append(try start(index, application)) }
+        try open()
+    }
+
+    private func start(_ index: Int, _ application: SocketAddress?) throws -> Loop {
+        let update = try self.update(for: index)
+        let context = self.context
+        let started = Rendezvous<Handle>()
+        let thread = try LoopThread(
+            name: "weft-\(index)",
+            prepare: { loop in
+                let w = UnsafeMutablePointer<WorkerStorage>.allocate(capacity: 1)
+                w.initialize(
+                    to: WorkerStorage(
+                        loop: loop, index: index, context: context, inbound: update.inbound, outbound: update.outbound))
+                w.pointee.serviceIndex = update.serviceIndex
+                w.pointee.acceptsPlaintext = update.acceptsPlaintext
+                let worker = Worker(w: w)
+                if let application { worker.setApplication(application) }
+                started.fulfil(Handle(worker: worker))
+            })
+        return Loop(thread: thread, worker: started.wait())
+    }
+
+    private func open() throws {
+        var index: Int32 = 0
+        addresses.outbound = try entrances.outbound.map { entrance in
+            defer { index += 1 }
+            return try listen(Listening(kind: .service, index: index, isPlain: true), at: entrance.address)
+        }
+        if let proxy = entrances.proxy {
+            addresses.proxy = try listen(Listening(kind: .proxy, index: index, isPlain: true), at: proxy)
+            index += 1
+        }
+        if let inbound = entrances.inbound {
+            addresses.inbound = try listen(
+                Listening(kind: .inbound, index: index, isPlain: entrances.inboundIsPlain), at: inbound)
+        }
+    }
+
+    /// One listener per loop on one port; a unix socket has one, on the first loop.
+    private func listen(_ listening: Listening, at wanted: SocketAddress) throws -> SocketAddress {
+        var address = wanted
+        for (number, loop) in loops.enumerated() {
+            if number > 0, wanted.family == .unix { break }
+            var options = Listener.Options()
+            options.sharesPort = loops.count > 1 && wanted.family != .unix
+            let result = Rendezvous<Result<SocketAddress, SystemError>>()
+            let at = address, handle = loop.worker, chosen = options
+            loop.thread.mailbox.post { eventLoop in
+                do throws(SystemError) {
+                    let worker = handle.worker
+                    let listener = try Listener(on: eventLoop, at: at, chosen) { descriptor, _ in
+                        Downstream.accept(descriptor, on: listening, worker)
+                    }
+                    worker.w.pointee.listeners.append((listening.kind, listener))
+                    result.fulfil(.success(listener.address))
+                } catch {
+                    result.fulfil(.failure(error))
+                }
+            }
+            address = try result.wait().get()
+        }
+        return address
+    }
+
+    // MARK: Changes
+
+    /// Whether this process could run on `snapshot`; the reasons if not.
+    package func check(_ snapshot: Snapshot) -> [String] { builder.check(snapshot) }
+
+    /// Makes every loop run on `snapshot`. Throws, and changes nothing, if its chains cannot be built.
+    package func apply(_ snapshot: Snapshot) throws(ChainBuilder.Refusal) {
+        let previous = self.snapshot
+        self.snapshot = snapshot
+        generation += 1
+        var updates: [Worker.Update] = []
+        do throws(ChainBuilder.Refusal) {
+            for index in loops.indices { updates.append(try update(for: index)) }
+        } catch {
+            for update in updates {
+                ChainBuilder.release(update.inbound)
+                ChainBuilder.release(update.outbound)
+            }
+            self.snapshot = previous
+            throw error
+        }
+        for (loop, update) in zip(loops, updates) {
+            loop.thread.mailbox.post { _ in loop.worker.worker.swap(update) }
+        }
+    }
+
+    private func update(for index: Int) throws(ChainBuilder.Refusal) -> Worker.Update {
+        let inbound = try builder.build(.inbound, from: snapshot, generation: generation, loop: index)
+        let outbound: UnsafeMutablePointer<Chain>
+        do throws(ChainBuilder.Refusal) {
+            outbound = try builder.build(.outbound, from: snapshot, generation: generation, loop: index)
+        } catch {
+            ChainBuilder.release(inbound)
+            throw error
+        }
+        let services = entrances.outbound.map { entrance in
+            snapshot.traffic.services.firstIndex { $0.name == entrance.service && $0.namespace == entrance.namespace }
+        }
+        return Worker.Update(
+            inbound: inbound, outbound: outbound, serviceIndex: services.map { $0.map(Int32.init) ?? -1 },
+            acceptsPlaintext: snapshot.access.mtls == .permissive)
+    }
+
+    /// New keys or roots. `trustChanged`: what was agreed under the old ones serves no further request.
+    package func setTLS(server: TLSContext?, client: TLSContext?, trustChanged: Bool) {
+        for loop in loops {
+            loop.thread.mailbox.post { _ in loop.worker.worker.setTLS(server: server, client: client, trustChanged: trustChanged) }
+        }
+    }
+
+    // MARK: The end
+
+    /// Stops accepting inbound connections; those that are open are asked to leave. Outbound stays for the application.
+    package func drainInbound() {
+        for loop in loops {
+            loop.thread.mailbox.post { _ in
+                let worker = loop.worker.worker
+                for (kind, listener) in worker.w.pointee.listeners where kind == .inbound { listener.close() }
+                worker.drainInbound()
+            }
+        }
+    }
+
+    /// Inbound requests still being served.
+    package func inboundInFlight() -> Int {
+        loops.map { loop in
+            let count = Rendezvous<Int>()
+            guard loop.thread.mailbox.post({ _ in count.fulfil(loop.worker.worker.inboundCount) }) else { return 0 }
+            return count.wait()
+        }.reduce(0, +)
+    }
+
+    /// Closes everything and ends the threads.
+    package func stop() {
+        for loop in loops {
+            loop.thread.mailbox.post { eventLoop in
+                let worker = loop.worker.worker
+                for (_, listener) in worker.w.pointee.listeners { listener.close() }
+                worker.closeAll()
+                eventLoop.stop()
+            }
+        }
+        for loop in loops { loop.thread.join() }
+        loops = []
+    }
+}
