@@ -13,7 +13,10 @@ package enum Authority {
             guard position >= 3, position < text.count, text[position] == UInt8(ascii: "]") else { return false }
             position &+= 1
         } else {
-            while position < text.count, isNameByte(text[position]) { position &+= 1 }
+            position = text.firstUncommon(from: 0, to: text.count)
+            while position < text.count, isNameByte(text[position]) {
+                position = text.firstUncommon(from: position &+ 1, to: text.count)
+            }
             guard position > 0 else { return false }
         }
         if position == text.count { return true }

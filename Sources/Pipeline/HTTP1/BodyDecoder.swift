@@ -30,7 +30,8 @@ package enum BodyStep: Equatable, Sendable {
 ///     chunked:     size [extensions] CRLF data CRLF … 0 CRLF trailer* CRLF end
 ///     until close: data* until the peer closes
 ///
-/// Chunks are taken off here and put on anew by the sender; a peer's chunking, its extensions and its odd trailers never travel on.
+/// Chunks are taken off here and put on anew by the sender: a peer's chunking, its extensions and its odd trailers never
+/// travel on.
 package struct BodyDecoder: BitwiseCopyable {
     private enum State: UInt8 {
         case length, untilClose

@@ -2,7 +2,7 @@
 /// hold escaped, dot segments removed, slashes merged (RFC 3986 §6.2.2).
 ///
 /// Matching one spelling and forwarding another is how access rules are walked around; here there is one. What servers are known
-/// to disagree on is refused: encoded slashes, backslashes and control bytes, `..;`, escapes of escapes, paths above the root.
+/// to disagree on is refused: encoded slashes, backslashes and NULs, `..;`, escapes of escapes, paths above the root.
 package enum CanonicalPath {
     package enum Written: Equatable, Sendable {
         case written(Int)
@@ -22,7 +22,7 @@ package enum CanonicalPath {
                 // A slash or a dot behind a slash needs the long way, if only to find a harmless `/.well-known`.
                 if position &+ 1 < text.count, text[position &+ 1] &- UInt8(ascii: ".") < 2 { return 0 }
             }
-            position &+= 1
+            position = text.firstUncommon(from: position &+ 1, to: text.count)
         }
         return position
     }
@@ -69,15 +69,11 @@ package enum CanonicalPath {
                 else { return .reject(.malformedPath) }
                 byte = high &<< 4 | low
                 if isAmbiguous(byte) { return .reject(.encodedPathByte) }
-                if byte == UInt8(ascii: "%"), position &+ 4 < path.count, ASCII.hexValue(path[position &+ 3]) != nil,
-                    ASCII.hexValue(path[position &+ 4]) != nil
-                {
-                    return .reject(.encodedPathByte)
-                }
                 position &+= 3
                 if isUnreserved(byte) {
                     unsafe memory[count] = byte
                     count &+= 1
+                    if unsafe endsInDoubleEscape(memory, segmentStart, count) { return .reject(.encodedPathByte) }
                     continue
                 }
             } else {
@@ -86,6 +82,7 @@ package enum CanonicalPath {
                 if isPlain(byte) || byte == UInt8(ascii: ";") {
                     unsafe memory[count] = byte
                     count &+= 1
+                    if unsafe endsInDoubleEscape(memory, segmentStart, count) { return .reject(.encodedPathByte) }
                     continue
                 }
             }
@@ -115,9 +112,19 @@ package enum CanonicalPath {
         return .name
     }
 
-    /// Escaped, these mean one thing to one server and another to the next: `/`, `\`, NUL and other control bytes.
+    /// Whether what is written so far ends in `%25` and two hexadecimal digits: an escape of an escape, which a server that
+    /// decodes twice takes for something else. Looking at what is written finds it however the digits were spelt.
+    private static func endsInDoubleEscape(_ memory: UnsafeMutableBufferPointer<UInt8>, _ start: Int, _ end: Int) -> Bool {
+        guard end &- start >= 5, unsafe ASCII.hexValue(memory[end &- 1]) != nil,
+            unsafe ASCII.hexValue(memory[end &- 2]) != nil
+        else { return false }
+        return unsafe memory[end &- 5] == UInt8(ascii: "%") && memory[end &- 4] == UInt8(ascii: "2")
+            && memory[end &- 3] == UInt8(ascii: "5")
+    }
+
+    /// Escaped, these mean one thing to one server and another to the next: a separator or a name's byte, an end or not.
     private static func isAmbiguous(_ byte: UInt8) -> Bool {
-        byte == UInt8(ascii: "/") || byte == UInt8(ascii: "\\") || byte < 0x20 || byte == 0x7F
+        byte == UInt8(ascii: "/") || byte == UInt8(ascii: "\\") || byte == 0
     }
 
     /// RFC 3986 §2.3.

@@ -113,7 +113,9 @@ package struct ClientMachine: BitwiseCopyable {
         switch was {
         case .idle, .closed, .switched: return .idle
         case .head: return hasResponseBytes ? .truncated : .unanswered
-        case .body: return decoder.end() && !isReset ? .bodyEnd : .truncated
+        case .body:
+            let wasComplete = decoder.hasEnded
+            return wasComplete || decoder.end() && !isReset ? .bodyEnd : .truncated
         }
     }
 

@@ -1,8 +1,8 @@
 /// Finds header lines one after the other, and refuses the first byte that has no place in one (RFC 9112 §5).
 ///
 /// The first offending byte from the left decides, and a line is complete only with its CRLF: so the answer cannot depend
-/// on where reads cut the line. An unfinished line is resumed at the byte where the last call stopped; no byte of a value is looked at
-/// twice, and a name at most `nameBytesMax` times.
+/// on where reads cut the line. An unfinished line is resumed at the byte where the last call stopped; no byte of a value is
+/// looked at twice, and a name at most `nameBytesMax` times.
 package struct FieldScanner: BitwiseCopyable {
     package enum Line {
         case needMore
@@ -28,8 +28,8 @@ package struct FieldScanner: BitwiseCopyable {
     package mutating func next(in input: Bytes, limit: Int) -> Line {
         let end = min(input.count, limit)
         if valueStart == 0 {
-            var position = lineStart
-            while position < end, ASCII.isToken(input[position]) { position &+= 1 }
+            var position = input.firstUncommon(from: lineStart, to: end)
+            while position < end, ASCII.isToken(input[position]) { position = input.firstUncommon(from: position &+ 1, to: end) }
             if position &- lineStart > HTTP1Limits.nameBytesMax { return .reject(.nameTooLong) }
             if position >= end { return short(input, limit) }
             if input[position] != UInt8(ascii: ":") { return notAName(input, at: position, limit: limit) }

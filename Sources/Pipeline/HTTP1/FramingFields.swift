@@ -30,7 +30,9 @@ package struct FramingFields: BitwiseCopyable {
         case .transferEncoding:
             if isChunked { return .repeatedCoding }
             if length >= 0 { return .lengthAndCoding }
-            guard value.equalsFolded("chunked") else { return Self.isSupportedElsewhere(value) ? .unsupportedCoding : .unknownCoding }
+            guard value.equalsFolded("chunked") else {
+                return Self.isSupportedElsewhere(value) ? .unsupportedCoding : .unknownCoding
+            }
             isChunked = true
         case .connection:
             if let fault = takeConnection(value) { return fault }
@@ -60,6 +62,8 @@ package struct FramingFields: BitwiseCopyable {
             if unsafe KnownField.identify(table.name(line), tag: table.tag(line)) == .connection {
                 var options = unsafe ListElements(table.value(line))
                 while let option = options.next() {
+                    // Already judged by its value.
+                    if option.equalsFolded("te") { continue }
                     var index = 0
                     while unsafe index < Int(table.count) {
                         if unsafe table.name(index).equalsFolded(option) { dropped.insert(index) }

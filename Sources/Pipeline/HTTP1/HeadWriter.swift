@@ -6,7 +6,7 @@
 ///     writer.field(traceparent, value)
 ///     guard let count = writer.finish(.chunked) else { … writer.needed … }
 ///
-/// Writing past the end is counted, not done: `finish` answers nil and `needed` says how much room it takes. Nothing is allocated.
+/// Writing past the end is counted, not done: `finish` answers nil and `needed` says how much room it takes.
 @safe
 package struct HeadWriter {
     private let memory: UnsafeMutableRawBufferPointer
@@ -120,7 +120,8 @@ package struct HeadWriter {
     package mutating func append(_ bytes: Bytes) {
         let start = needed
         needed &+= bytes.count
-        guard unsafe needed <= memory.count, let source = unsafe bytes.base, let target = unsafe memory.baseAddress else { return }
+        guard unsafe needed <= memory.count, let source = unsafe bytes.base, let target = unsafe memory.baseAddress
+        else { return }
         unsafe (target + start).copyMemory(from: source, byteCount: bytes.count)
     }
 

@@ -95,7 +95,7 @@ package struct RequestHeadParser: BitwiseCopyable {
         unsafe head.expectsContinue = expectsContinue
         unsafe head.asksUpgrade = framing.saysUpgrade && framing.hasUpgrade && minorVersion >= 1
         unsafe head.framing =
-            framing.isChunked ? .chunked : framing.length > 0 ? .length(framing.length) : .none
+            framing.isChunked ? .chunked : framing.length >= 0 ? .length(framing.length) : .none
         unsafe head.headers.isWireFormat = true
         if framing.namesOthers { unsafe framing.dropNamedLines(head.headers) }
         unsafe head.dropped = framing.dropped

@@ -54,7 +54,8 @@ package struct ServerMachine: BitwiseCopyable {
 
     // MARK: Bytes
 
-    /// Takes what is unread. `head` and `scratch` as in ``RequestHeadParser/parse(_:scratch:into:)``; the same `head` until the exchange ends.
+    /// Takes what is unread. `head` and `scratch` as in ``RequestHeadParser/parse(_:scratch:into:)``; `head` is only written
+    /// while a head is being read, never during its exchange.
     package mutating func receive(
         _ input: Bytes, scratch: UnsafeMutableBufferPointer<UInt8>, into head: inout RequestHead
     ) -> ServerEvent {
@@ -103,6 +104,8 @@ package struct ServerMachine: BitwiseCopyable {
         keepsAlive = false
         switch request {
         case .complete where response != .complete: return .finishResponse
+        // Complete too, only that nobody has fetched ``ServerEvent/bodyEnd(consumed:)`` yet.
+        case .body where decoder.hasEnded: return .finishResponse
         case .head where !hasHeadBytes, .complete, .draining, .closed:
             request = .closed
             return .close
@@ -122,8 +125,8 @@ package struct ServerMachine: BitwiseCopyable {
         return true
     }
 
-    /// Whether an upstream's interim response may be passed on (RFC 9110 §15.2): not to HTTP/1.0, not after the final head; and a 100
-    /// only to a caller that still waits for one.
+    /// Whether an upstream's interim response may be passed on (RFC 9110 §15.2): not to HTTP/1.0, not after the final head;
+    /// and a 100 only to a caller that still waits for one.
     package mutating func mayForwardInterim(status: UInt16) -> Bool {
         guard minorVersion >= 1, response == .none, request != .closed, status != 101 else { return false }
         return status == 100 ? wantsBody() : true
@@ -138,6 +141,12 @@ package struct ServerMachine: BitwiseCopyable {
         /// Write no body whatever comes: the response is to HEAD, or its status has none.
         package var omitsBody: Bool
         package var connection: ConnectionOption
+
+        package init(framing: BodyFraming, omitsBody: Bool, connection: ConnectionOption) {
+            self.framing = framing
+            self.omitsBody = omitsBody
+            self.connection = connection
+        }
     }
 
     /// The final response head is about to be written. `framing` is that of the response as it came or was made.
@@ -185,7 +194,7 @@ package struct ServerMachine: BitwiseCopyable {
             request = .closed
             return .close
         }
-        if request == .body {
+        if request == .body, !decoder.hasEnded {
             request = .draining
             return .drain
         }
@@ -218,7 +227,7 @@ package struct ServerMachine: BitwiseCopyable {
     package var awaits: Awaits {
         switch request {
         case .head: hasHeadBytes ? .restOfHead : .request
-        case .body, .draining: .body
+        case .body, .draining: decoder.hasEnded ? .nothing : .body
         case .complete, .closed: .nothing
         }
     }

@@ -90,6 +90,10 @@ public enum BodyFraming: BitwiseCopyable, Equatable, Sendable {
     case chunked
     /// Responses only: the body ends where the connection does.
     case untilClose
+
+    /// Whether it is known from the head that no byte of a body can come. `.length(0)` is kept apart from `.none` because
+    /// servers may insist on a content-length (411).
+    public var isEmpty: Bool { self == .none || self == .length(0) }
 }
 
 /// A request head as received. All bytes are views into the receive buffer or into the exchange's arena.

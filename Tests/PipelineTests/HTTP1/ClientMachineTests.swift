@@ -1,0 +1,128 @@
+import Pipeline
+import Testing
+import WeftTesting
+
+/// An upstream connection: receives text, sees events.
+private final class Upstream {
+    var machine = ClientMachine()
+    let storage = HeadStorage()
+    var head: ResponseHead
+
+    init(_ method: Pipeline.Method = .get, asksUpgrade: Bool = false, sendsAll: Bool = true) {
+        head = storage.responseHead()
+        machine.begin(method, asksUpgrade: asksUpgrade)
+        if sendsAll {
+            machine.wrote(100)
+            machine.requestDidEnd()
+        }
+    }
+
+    func answer(_ text: String) -> ClientEvent {
+        Array(text.utf8).withUnsafeBytes { machine.receive(Bytes($0), into: &head) }
+    }
+
+    func answerHead(_ text: String) { #expect(answer(text) == .head(byteCount: text.utf8.count)) }
+}
+
+@Suite("Client machine")
+struct ClientMachineTests {
+    @Test("A connection is reusable when request and response are complete and nothing follows")
+    func reuse() {
+        let upstream = Upstream()
+        upstream.answerHead("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        #expect(upstream.answer("ok") == .bodyData(offset: 0, count: 2))
+        #expect(upstream.answer("") == .bodyEnd(consumed: 0, isReusable: true))
+        #expect(upstream.machine.isIdle)
+        upstream.machine.begin(.get)
+        #expect(upstream.machine.isUnsent && upstream.machine.isUnanswered)
+    }
+
+    @Test("A connection is not reused when its response, or the request, leaves a doubt", arguments: [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "", true),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", "", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "\r\n", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", false),
+        ("HTTP/1.1 204 No Content\r\n\r\n", "x", true),
+    ])
+    func noReuse(head: String, rest: String, sendsAll: Bool) {
+        let upstream = Upstream(sendsAll: sendsAll)
+        upstream.answerHead(head)
+        #expect(upstream.answer(rest) == .bodyEnd(consumed: 0, isReusable: false))
+        #expect(!upstream.machine.isIdle)
+    }
+
+    @Test("Bytes on an idle connection break it: they would answer the next request")
+    func idleBytes() {
+        let upstream = Upstream()
+        upstream.answerHead("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        #expect(upstream.answer("") == .bodyEnd(consumed: 0, isReusable: true))
+        #expect(upstream.answer("HTTP/1.1 200 OK\r\n\r\n") == .reject(.unexpectedBytes))
+    }
+
+    @Test("Interim responses are passed on up to a limit")
+    func interim() {
+        let upstream = Upstream()
+        let text = "HTTP/1.1 103 Early Hints\r\n\r\n"
+        for _ in 0..<HTTP1Limits.interimResponsesMax { #expect(upstream.answer(text) == .interim(byteCount: text.utf8.count)) }
+        #expect(upstream.answer(text) == .reject(.tooManyInterimResponses))
+    }
+
+    @Test("A protocol is switched only if that was asked for")
+    func switching() {
+        let text = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: weft-push/1\r\n\r\n"
+        #expect(Upstream().answer(text) == .reject(.unaskedSwitch))
+        #expect(Upstream(asksUpgrade: true).answer(text) == .switched(byteCount: text.utf8.count))
+    }
+
+    @Test("A response to HEAD has no body, whatever it announces")
+    func head() {
+        let upstream = Upstream(.head)
+        upstream.answerHead("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        #expect(upstream.answer("") == .bodyEnd(consumed: 0, isReusable: true))
+    }
+
+    @Test("The upstream's end means something else in each state")
+    func ends() {
+        let silent = Upstream()
+        #expect(silent.machine.receivedEnd() == .unanswered)
+        #expect(!silent.machine.isUnsent)
+
+        let cut = Upstream()
+        #expect(cut.answer("HTTP/1.1") == .needMore(consumed: 0))
+        #expect(!cut.machine.isUnanswered)
+        #expect(cut.machine.receivedEnd() == .truncated)
+
+        let short = Upstream()
+        short.answerHead("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        #expect(short.machine.receivedEnd() == .truncated)
+
+        let open = Upstream()
+        open.answerHead("HTTP/1.1 200 OK\r\n\r\n")
+        #expect(open.answer("all") == .bodyData(offset: 0, count: 3))
+        #expect(open.machine.receivedEnd() == .bodyEnd)
+
+        let reset = Upstream()
+        reset.answerHead("HTTP/1.1 200 OK\r\n\r\n")
+        #expect(reset.machine.receivedEnd(isReset: true) == .truncated)
+
+        // All of it had come before the reset.
+        let late = Upstream()
+        late.answerHead("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        #expect(late.answer("ok") == .bodyData(offset: 0, count: 2))
+        #expect(late.machine.receivedEnd(isReset: true) == .bodyEnd)
+
+        var idle = ClientMachine()
+        let idleEnd = idle.receivedEnd()
+        #expect(idleEnd == .idle)
+    }
+
+    @Test("A request is unsent until the operating system took a byte")
+    func unsent() {
+        var machine = ClientMachine()
+        machine.begin(.post)
+        #expect(machine.isUnsent)
+        machine.wrote(1)
+        #expect(!machine.isUnsent)
+    }
+}
