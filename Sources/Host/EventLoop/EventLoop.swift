@@ -28,7 +28,7 @@ package typealias LoopCallback = @convention(c) (_ context: UnsafeMutableRawPoin
 
 /// One thread's epoll loop: descriptors, timers, work put off to the end of the turn, and a mailbox for other threads.
 ///
-/// A turn: wait → read the clock → dispatch events → mail → due timers → deferred work. Callbacks run only from there, one
+/// A turn: wait → read the clock → dispatch events (mail is one) → due timers → deferred work. Callbacks run only from there, one
 /// after another, never inside one another, so a callback may register, close, arm and cancel whatever it likes.
 ///
 /// Descriptors are registered once for everything, edge-triggered: an event says "from now on", so its owner must read or
@@ -168,9 +168,13 @@ package struct EventLoop: BitwiseCopyable {
         runDeferred()
     }
 
-    /// Frees the loop. Whatever is still registered gets no further callback; undelivered mail is dropped.
+    /// Frees the loop. Close first what lives on it: nothing may use the handle afterwards. Undelivered mail is dropped; work
+    /// put off to the end of the turn still runs, for that is where things are freed.
     package func destroy() {
         storage.pointee.mailbox.close()
+        while let entry = storage.pointee.deferred.popFirst() {
+            if let callback = entry.callback, let context = entry.context { callback(context, entry.word) }
+        }
         Descriptor.close(storage.pointee.epoll)
         storage.pointee.free()
         storage.deinitialize(count: 1)

@@ -58,8 +58,6 @@ package enum ServiceClient {
         }
         loop.run()
         call.cancel()
-        // What was put off to the end of the turn, so that nothing of the call outlives its loop.
-        loop.turn(waitingAtMost: .zero)
         return try outcome.get()
     }
 }

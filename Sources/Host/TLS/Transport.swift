@@ -14,7 +14,10 @@ internal import Glibc
 ///    event is sure to come. After `.peerFinished` or `.hungUp` read until `.closed` or `.failed` regardless.
 /// 4. `write`: after `.wouldBlock` under TLS the same bytes must come first in the next write (they may have moved, and more
 ///    may follow them): a record with them is already made. A message begun cannot be taken back, only the connection closed.
-package struct Transport: BitwiseCopyable {
+///
+/// It may move to another loop between two calls: deregister with `detaching`, send it through the other's mailbox, register
+/// there. `Sendable` says only that; two threads never use it at once.
+package struct Transport: BitwiseCopyable, @unchecked Sendable {
     package let descriptor: Int32
     /// An `SSL`, owned; nil in the clear.
     private(set) var connection: OpaquePointer?
