@@ -65,16 +65,14 @@ package final class LabelTable: Sendable {
 }
 
 /// A label's number in a ``LabelTable``.
-@frozen
-public struct LabelID: BitwiseCopyable, Hashable, Sendable {
-    public let number: UInt32
-    @inlinable
-    public init(number: UInt32) { self.number = number }
+package struct LabelID: BitwiseCopyable, Hashable, Sendable {
+    package let number: UInt32
+    package init(number: UInt32) { self.number = number }
 
     /// Too many of them to tell apart.
-    public static let other = LabelID(number: 0)
+    package static let other = LabelID(number: 0)
     /// There is none: no route, no version.
-    public static let none = LabelID(number: 1)
+    package static let none = LabelID(number: 1)
     /// There must be one, but nobody proved it: a caller without identity.
-    public static let unknown = LabelID(number: 2)
+    package static let unknown = LabelID(number: 2)
 }
