@@ -44,8 +44,10 @@ package struct CallKey: BitwiseCopyable, Hashable, Sendable {
 
 /// Counts every call of one event loop by ``CallKey``, with its latency.
 ///
-/// One thread records; any thread reads at the same time. Rows are only ever added: a row is filled, then published by a releasing store of
-/// the row count, so a reader that sees the count sees the row. A known key costs a hash, a few probes and three plain stores; only a new key
+/// One thread records; any thread reads at the same time. Rows are only ever added: a row is filled, then published by a
+/// releasing store of
+/// the row count, so a reader that sees the count sees the row. A known key costs a hash, a few probes and three plain
+/// stores; only a new key
 /// allocates, and after ``CallStatsLimits/rowsMax`` of them new keys are folded, counted.
 @safe
 package struct CallStats: BitwiseCopyable, @unchecked Sendable {

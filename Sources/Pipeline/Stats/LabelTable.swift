@@ -2,8 +2,10 @@ private import Synchronization
 
 /// Turns label texts into dense numbers and back: services, versions, routes, peers.
 ///
-/// Numbers fit a packed key and cost nothing to copy. Only config and verified identities may be put in, never a client's text, so the
-/// table stays small; past ``LabelTable/entriesMax`` everything new is ``LabelID/other``, counted. Entries stay for the process's life.
+/// Numbers fit a packed key and cost nothing to copy. Only config and verified identities may be put in, never a client's
+/// text, so the
+/// table stays small; past ``LabelTable/entriesMax`` everything new is ``LabelID/other``, counted. Entries stay for the
+/// process's life.
 package final class LabelTable: Sendable {
     package static let entriesMax = 65_536
     /// A longer text is cut there, on a character's border.
