@@ -2,7 +2,8 @@ import Synchronization
 
 /// Picks endpoints: the less loaded of two drawn at random (Mitzenmacher, "The Power of Two Choices", 1996), by weight.
 ///
-/// Ejected endpoints and those already tried are passed over. In order of preference: neither tried nor ejected; not ejected; any (the
+/// Ejected endpoints and those already tried are passed over. In order of preference: neither tried nor ejected; not
+/// ejected; any (the
 /// ejected are better than nobody). An endpoint whose ejection is over gets one request, the probe, before its peers.
 /// Expected cost does not depend on the number of endpoints; nothing is allocated.
 @safe
@@ -41,7 +42,8 @@ package struct Balancer: BitwiseCopyable, @unchecked Sendable {
     /// How often an ejected endpoint was picked for want of others.
     package var panics: Int { unsafe storage.pointee.panics.load(ordering: .relaxed) }
 
-    /// Picks and counts the request in; nil only if there is no candidate at all. Every choice goes back through ``finish(_:_:at:using:)``.
+    /// Picks and counts the request in; nil only if there is no candidate at all. Every choice goes back through
+    /// ``finish(_:_:at:using:)``.
     package func pick(avoiding tried: TriedSet, at now: Instant, using random: inout Random) -> Choice? {
         let count = unsafe storage.pointee.candidates
         guard count > 0 else { return nil }

@@ -42,7 +42,8 @@ struct BalancerStorage: ~Copyable {
 
     /// Whether one more may be ejected: at least one, at most the share of the policy, never the last.
     ///
-    /// Counts the ejected, and stops as soon as there are too many. Two loops that ask at once may both hear yes; the pick's last resort covers that.
+    /// Counts the ejected, and stops as soon as there are too many. Two loops that ask at once may both hear yes; the pick's
+    /// last resort covers that.
     func mayEject() -> Bool {
         let limit = min(max(1, candidates * policy.maxEjectionPercent / 100), candidates - 1)
         guard policy.maxEjectionPercent > 0, limit > 0 else { return false }

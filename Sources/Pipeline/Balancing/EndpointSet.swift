@@ -1,7 +1,9 @@
 /// The endpoints of one upstream in one snapshot: who may be picked, with what weight.
 ///
-/// Immutable. A new set is built off-loop for every update; what lasts (active counts, ejection) is in ``EndpointStates`` and is taken over by identity.
-/// The snapshot holds the set until the last outcome of the last exchange that picked from it. Loops work through ``balancer``, a plain pointer.
+/// Immutable. A new set is built off-loop for every update; what lasts (active counts, ejection) is in ``EndpointStates``
+/// and is taken over by identity.
+/// The snapshot holds the set until the last outcome of the last exchange that picked from it. Loops work through
+/// ``balancer``, a plain pointer.
 package final class EndpointSet: Sendable {
     package struct Policy: Sendable, Equatable {
         /// When one endpoint is ejected, and for how long.

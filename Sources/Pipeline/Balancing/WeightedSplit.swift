@@ -1,7 +1,9 @@
 /// Divides exchanges among backends by weight.
 ///
-/// The exchange's one random draw picks a place in [0, sum of weights); backend i owns the half-open interval from the sum of the weights
-/// before it to that sum plus its own. A weight of 0 is an empty interval and is never chosen. The draw stays with the exchange, so that its
+/// The exchange's one random draw picks a place in [0, sum of weights); backend i owns the half-open interval from the sum
+/// of the weights
+/// before it to that sum plus its own. A weight of 0 is an empty interval and is never chosen. The draw stays with the
+/// exchange, so that its
 /// retries keep their backend.
 package struct WeightedSplit: Sendable, Equatable {
     /// Ends of the intervals, rising; equal neighbours are empty intervals.

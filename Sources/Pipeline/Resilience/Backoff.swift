@@ -1,6 +1,7 @@
 /// How long to wait before a retry: exponential with full jitter (Brooker, "Exponential Backoff And Jitter", 2015).
 ///
-/// The wait before the nth retry is uniform in [0, min(base × 2^(n−1), max)), so that callers which failed together do not come back together.
+/// The wait before the nth retry is uniform in [0, min(base × 2^(n−1), max)), so that callers which failed together do not
+/// come back together.
 @frozen
 public struct Backoff: BitwiseCopyable, Sendable, Equatable {
     public let base: Nanoseconds

@@ -1,6 +1,7 @@
 /// Guards one upstream: at most so many requests at once, and none for a while after so many failures in a row.
 ///
-/// The second half is ``FailureAccrual``. The first is a count of permits. Every admission hands out one ``Permit``; every permit comes back
+/// The second half is ``FailureAccrual``. The first is a count of permits. Every admission hands out one ``Permit``; every
+/// permit comes back
 /// through ``finish(_:_:_:at:chance:)`` exactly once, whatever became of the request: the permit is kept in the pass's slot,
 /// where zeroed memory means "holds none", and giving it back clears it.
 @frozen

@@ -1,6 +1,7 @@
 /// Keeps retries a small share of the traffic, so that they cannot become the load that keeps an upstream down.
 ///
-/// Two purses. Each request earns a part of a retry (20 %: a fifth); what is earned fades, halving about every seven seconds, so that
+/// Two purses. Each request earns a part of a retry (20 %: a fifth); what is earned fades, halving about every seven
+/// seconds, so that
 /// yesterday's traffic does not pay for a burst now. Beside it a floor refills at `minPerSecond`, so that quiet upstreams may retry
 /// at all. Over any time span t: retries ≤ ratio × requests + what was in the purses + minPerSecond × t.
 ///

@@ -1,7 +1,9 @@
 /// Whether an attempt that failed may be made again: a total function of what happened, what was asked, and what was configured.
 ///
-/// The rule (ARCHITECTURE §9): a request that provably never reached the application may be sent again whatever its method; one that
-/// may have reached it only if its method is idempotent, or the operator vouches with `retryNonIdempotent`. What our own stages refuse
+/// The rule (ARCHITECTURE §9): a request that provably never reached the application may be sent again whatever its method;
+/// one that
+/// may have reached it only if its method is idempotent, or the operator vouches with `retryNonIdempotent`. What our own
+/// stages refuse
 /// on purpose (403, 429) is an answer, not a failure: never. Whether the budget pays for it is ``RetryBudget``'s matter.
 @frozen
 public struct RetryPolicy: BitwiseCopyable, Sendable, Equatable {

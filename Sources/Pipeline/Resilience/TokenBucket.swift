@@ -39,7 +39,8 @@ public struct TokenBucket: BitwiseCopyable, Sendable, Equatable {
     public static var tokensMax: Int64 { 1_000_000_000 }
     private static var unitsPerToken: Int64 { 1_000_000_000 }
 
-    /// Billionths of a token missing from a full bucket at `asOf`. With a rate per second a nanosecond refills a whole number of them.
+    /// Billionths of a token missing from a full bucket at `asOf`. With a rate per second a nanosecond refills a whole
+    /// number of them.
     private var missing: Int64 = 0
     private var asOf: Int64 = 0
 
@@ -72,7 +73,8 @@ public struct TokenBucket: BitwiseCopyable, Sendable, Equatable {
         max(0, policy.burst * Self.unitsPerToken - missing(policy, at: now)) / Self.unitsPerToken
     }
 
-    /// Goes over to a new policy: what was earned until now was earned under the `old` one, and no more is missing than the new bucket holds.
+    /// Goes over to a new policy: what was earned until now was earned under the `old` one, and no more is missing than the
+    /// new bucket holds.
     public mutating func adopt(_ new: Policy, from old: Policy, at now: Instant) {
         missing = min(missing(old, at: now), new.burst * Self.unitsPerToken)
         asOf = max(asOf, now.nanoseconds)

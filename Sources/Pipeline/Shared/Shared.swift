@@ -3,7 +3,8 @@ public import Synchronization
 /// One small state that all event loops of the process share: a bucket, a breaker, a budget.
 ///
 /// The state is plain old data of at most 16 bytes, advanced by a pure function in a compare-and-swap loop, so an update takes
-/// no lock, no reference count and no allocation. The handle is a pointer: whoever made it (a ``SharedLease``, held by the chain) keeps
+/// no lock, no reference count and no allocation. The handle is a pointer: whoever made it (a ``SharedLease``, held by the
+/// chain) keeps
 /// the memory for as long as anybody may call it.
 ///
 /// The function may run more than once per update; it must depend on nothing but its arguments.

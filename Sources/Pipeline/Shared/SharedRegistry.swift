@@ -19,8 +19,10 @@ package struct SharedKey: Hashable, Sendable {
 
 /// All lasting state of the process, by name.
 ///
-/// Every chain that is built takes a ``SharedLease`` and asks it for states. The same name yields the same memory while any lease that
-/// asked for it lives: old and new chains share it, so permits balance across a swap. When the last such lease ends, the state goes.
+/// Every chain that is built takes a ``SharedLease`` and asks it for states. The same name yields the same memory while any
+/// lease that
+/// asked for it lives: old and new chains share it, so permits balance across a swap. When the last such lease ends, the
+/// state goes.
 package final class SharedRegistry: Sendable {
     /// States and tables at once. Past it a chain gets a state of its own, which limits per loop instead of per process; counted.
     package static let entriesMax = 65_536

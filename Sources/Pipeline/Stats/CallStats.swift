@@ -1,21 +1,19 @@
 private import Synchronization
 
 /// Which calls are counted together.
-@frozen
-public struct CallKey: BitwiseCopyable, Hashable, Sendable {
+package struct CallKey: BitwiseCopyable, Hashable, Sendable {
     /// Who counted: the caller's sidecar or the called one's.
-    @frozen
-    public enum Reporter: UInt8, BitwiseCopyable, Sendable { case source, destination }
+    package enum Reporter: UInt8, BitwiseCopyable, Sendable { case source, destination }
 
-    public var source: LabelID
-    public var destination: LabelID
-    public var version: LabelID
-    public var route: LabelID
+    package var source: LabelID
+    package var destination: LabelID
+    package var version: LabelID
+    package var route: LabelID
     /// The status the caller saw; 0 if it went away before there was one.
-    public var status: UInt16
-    public var reporter: Reporter
+    package var status: UInt16
+    package var reporter: Reporter
 
-    public init(
+    package init(
         reporter: Reporter, source: LabelID, destination: LabelID, version: LabelID = .none, route: LabelID = .none, status: UInt16
     ) {
         self.reporter = reporter
@@ -46,11 +44,13 @@ public struct CallKey: BitwiseCopyable, Hashable, Sendable {
 
 /// Counts every call of one event loop by ``CallKey``, with its latency.
 ///
-/// One thread records; any thread reads at the same time. Rows are only ever added: a row is filled, then published by a releasing store of
-/// the row count, so a reader that sees the count sees the row. A known key costs a hash, a few probes and three plain stores; only a new key
+/// One thread records; any thread reads at the same time. Rows are only ever added: a row is filled, then published by a
+/// releasing store of
+/// the row count, so a reader that sees the count sees the row. A known key costs a hash, a few probes and three plain
+/// stores; only a new key
 /// allocates, and after ``CallStatsLimits/rowsMax`` of them new keys are folded, counted.
 @safe
-public struct CallStats: BitwiseCopyable, @unchecked Sendable {
+package struct CallStats: BitwiseCopyable, @unchecked Sendable {
     private let storage: UnsafeMutablePointer<CallStatsStorage>
 
     /// An empty table, for the life of the process: its loop and the exporter share it.
@@ -61,7 +61,7 @@ public struct CallStats: BitwiseCopyable, @unchecked Sendable {
     private init(storage: UnsafeMutablePointer<CallStatsStorage>) { unsafe self.storage = storage }
 
     /// Counts one call. Only the loop that owns the table may ask.
-    public func record(_ key: CallKey, latency: Nanoseconds) {
+    package func record(_ key: CallKey, latency: Nanoseconds) {
         unsafe storage.pointee.histogram(for: key).record(latency)
     }
 

@@ -2,8 +2,10 @@ private import Synchronization
 
 /// Turns label texts into dense numbers and back: services, versions, routes, peers.
 ///
-/// Numbers fit a packed key and cost nothing to copy. Only config and verified identities may be put in, never a client's text, so the
-/// table stays small; past ``LabelTable/entriesMax`` everything new is ``LabelID/other``, counted. Entries stay for the process's life.
+/// Numbers fit a packed key and cost nothing to copy. Only config and verified identities may be put in, never a client's
+/// text, so the
+/// table stays small; past ``LabelTable/entriesMax`` everything new is ``LabelID/other``, counted. Entries stay for the
+/// process's life.
 package final class LabelTable: Sendable {
     package static let entriesMax = 65_536
     /// A longer text is cut there, on a character's border.
@@ -65,16 +67,14 @@ package final class LabelTable: Sendable {
 }
 
 /// A label's number in a ``LabelTable``.
-@frozen
-public struct LabelID: BitwiseCopyable, Hashable, Sendable {
-    public let number: UInt32
-    @inlinable
-    public init(number: UInt32) { self.number = number }
+package struct LabelID: BitwiseCopyable, Hashable, Sendable {
+    package let number: UInt32
+    package init(number: UInt32) { self.number = number }
 
     /// Too many of them to tell apart.
-    public static let other = LabelID(number: 0)
+    package static let other = LabelID(number: 0)
     /// There is none: no route, no version.
-    public static let none = LabelID(number: 1)
+    package static let none = LabelID(number: 1)
     /// There must be one, but nobody proved it: a caller without identity.
-    public static let unknown = LabelID(number: 2)
+    package static let unknown = LabelID(number: 2)
 }

@@ -1,10 +1,12 @@
 /// Where a length of time is counted: log-linear buckets with decimal bounds.
 ///
-/// From 0.1 ms to 100 s, six decades of 32 buckets each: in a decade [1, 10) steps of 0.1 up to 2, of 0.25 up to 5, of 0.5 up to 10. A
+/// From 0.1 ms to 100 s, six decades of 32 buckets each: in a decade [1, 10) steps of 0.1 up to 2, of 0.25 up to 5, of 0.5
+/// up to 10. A
 /// bucket's middle is at most 5.9 % from anything in it. Because the bounds are decimal, each bound of the coarse scale for
 /// Prometheus (0.5 ms … 10 s) is one of them, and turning fine into coarse loses nothing.
 ///
-/// A bucket is (lower, upper], as Prometheus' `le` and OTLP's explicit bounds have it. Bucket 0 ends at 0.1 ms, the last has no end.
+/// A bucket is (lower, upper], as Prometheus' `le` and OTLP's explicit bounds have it. Bucket 0 ends at 0.1 ms, the last has
+/// no end.
 package enum LatencyBuckets {
     private static let decades = 6
     private static let perDecade = 32

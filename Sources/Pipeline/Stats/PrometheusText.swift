@@ -2,7 +2,8 @@
 package enum PrometheusText {
     package static let contentType = "text/plain; version=0.0.4; charset=utf-8"
 
-    /// Series of one name must have one kind; HELP and TYPE are written once per name. Names and label names are made legal, counters end in `_total`.
+    /// Series of one name must have one kind; HELP and TYPE are written once per name. Names and label names are made legal,
+    /// counters end in `_total`.
     package static func render(_ series: [StatsSeries]) -> [UInt8] {
         var families: [String: [StatsSeries]] = [:]
         for item in series { families[exposedName(item), default: []].append(item) }
@@ -17,7 +18,8 @@ package enum PrometheusText {
         return out.bytes
     }
 
-    /// Calls as the two families that dashboards expect: `weft_requests_total` by status, `weft_request_duration_seconds` without it.
+    /// Calls as the two families that dashboards expect: `weft_requests_total` by status, `weft_request_duration_seconds`
+    /// without it.
     package static func series(calls: [CallKey: LatencySnapshot], labels table: LabelTable) -> [StatsSeries] {
         var byStatus: [[StatsRegistry.Label]: UInt64] = [:]
         var durations: [[StatsRegistry.Label]: LatencySnapshot] = [:]

@@ -2,7 +2,8 @@ import Synchronization
 
 /// All series of the process. A series is a name and labels; it has one cell per event loop, and its value is their sum.
 ///
-/// Registering is for start-up and config changes (a lock, allocations); counting goes through the handles, without either. A series lives
+/// Registering is for start-up and config changes (a lock, allocations); counting goes through the handles, without either.
+/// A series lives
 /// as long as the process: a chain that is swapped finds its old cells again, and counters never step back.
 package final class StatsRegistry: Sendable {
     package enum Kind: Sendable, Hashable { case counter, gauge, histogram }

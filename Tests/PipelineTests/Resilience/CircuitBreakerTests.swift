@@ -174,8 +174,7 @@ struct CircuitBreakerTests {
                     let report: FailureAccrual.Report = [.success, .failure, .failure, .noWord].randomElement(using: &random)!
                     _ = breaker.finish(out.remove(at: index).permit, report, policy, at: now, chance: random.next())
                 }
-                #expect(breaker.active == out.count)
-                #expect(breaker.active <= 20)
+                if breaker.active != out.count || breaker.active > 20 { Issue.record("seed \(seed): permits do not balance") }
             }
             for entry in out { _ = breaker.finish(entry.permit, .noWord, policy, at: now, chance: 0) }
             #expect(breaker.active == 0)

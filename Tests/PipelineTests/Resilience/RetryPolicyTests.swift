@@ -33,17 +33,23 @@ struct RetryPolicyTests {
                                 failure, method: method, retries: retries, responseStarted: started, bodyKept: kept)
                             let safe = failure.isUnsent || method.isIdempotent || vouched
                             let allowed = !started && kept && retries < 2 && safe && failure != .denied && failure != .resetAfterHead
-                            switch decision {
-                            case .retry: #expect(allowed)
-                            case .giveUp(.notConfigured): #expect(!(raw == 31 && allowed && failure != .status(200)
-                                && failure != .status(99) && failure != .status(999)))
-                            case .giveUp: #expect(!allowed)
-                            }
+                            let isRight =
+                                switch decision {
+                                case .retry: allowed
+                                case .giveUp(.notConfigured): raw != 31 || !allowed || isUnlisted(failure)
+                                case .giveUp: !allowed
+                                }
+                            // Not #expect each time: it costs more than all the rest of this test.
+                            if !isRight { Issue.record("\(failure) \(method) \(policy) \(retries): \(decision)") }
                         }
                     }
                 }
             }
         }
+    }
+
+    private func isUnlisted(_ failure: RetryPolicy.Failure) -> Bool {
+        if case .status(let code) = failure { code != 500 && code != 503 } else { false }
     }
 
     @Test("maxRetries excludes the first try, and 0 means none")

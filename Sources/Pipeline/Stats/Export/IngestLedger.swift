@@ -1,6 +1,7 @@
 /// Remembers per sidecar incarnation the last batch that was counted, so that one sent twice is counted once.
 ///
-/// The receiver stores ledger and totals together, durably, before it acknowledges. Then a batch whose acknowledgement was lost comes again, is
+/// The receiver stores ledger and totals together, durably, before it acknowledges. Then a batch whose acknowledgement was
+/// lost comes again, is
 /// known, and is acknowledged without being counted, also after a restart.
 package struct IngestLedger: Sendable, Equatable {
     package enum Verdict: Sendable, Equatable {
@@ -8,7 +9,8 @@ package struct IngestLedger: Sendable, Equatable {
         case count
         /// Acknowledge; it is counted already.
         case duplicate
-        /// Count it, store, acknowledge; `missing` batches before it never came: somebody else acknowledged them, or a store was lost.
+        /// Count it, store, acknowledge; `missing` batches before it never came: somebody else acknowledged them, or a store
+        /// was lost.
         case countAfterGap(missing: UInt64)
     }
 

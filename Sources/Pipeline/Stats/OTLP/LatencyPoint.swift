@@ -32,7 +32,8 @@ extension OTLP.HistogramPoint {
         bucketCounts.append(count - below)
     }
 
-    /// The distribution on our fine scale: exact for what our sidecars send; of other bounds each bucket is counted at its upper end.
+    /// The distribution on our fine scale: exact for what our sidecars send; of other bounds each bucket is counted at its
+    /// upper end.
     /// Nil if the counts do not belong to the bounds, or a bound is no number.
     package var latency: LatencySnapshot? {
         guard bucketCounts.count == bounds.count + 1 || bucketCounts.isEmpty && bounds.isEmpty else { return nil }

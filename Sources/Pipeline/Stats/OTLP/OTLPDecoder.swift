@@ -1,5 +1,6 @@
 extension OTLP {
-    /// Reads an `ExportMetricsServiceRequest`, ours or anybody's; total on any bytes. Unknown fields are skipped, as protobuf wants it.
+    /// Reads an `ExportMetricsServiceRequest`, ours or anybody's; total on any bytes. Unknown fields are skipped, as
+    /// protobuf wants it.
     package static func decode(_ bytes: [UInt8], limits: Limits = Limits()) throws(ProtobufError) -> [Resource] {
         var decoder = Decoder(limits: limits)
         return try decoder.request(ProtobufReader(bytes))

@@ -1,4 +1,5 @@
-/// OpenTelemetry's metrics as we send and take them: the parts of opentelemetry-proto `metrics/v1` that carry counts and distributions.
+/// OpenTelemetry's metrics as we send and take them: the parts of opentelemetry-proto `metrics/v1` that carry counts and
+/// distributions.
 package enum OTLP {
     package struct Attribute: Sendable, Hashable {
         package enum Value: Sendable, Hashable {
