@@ -197,7 +197,7 @@ package struct ConfigCheck {
             problems.append(
                 ConfigProblem(
                     "\(JSONWriter.quoted(text)) is no name: a name is a DNS label", at: node, path: path,
-                    suggestion: ConfigRule.isLabel(mended) ? mended : nil, notes: [rule.text(for: shape)]))
+                    suggestion: text.utf8.allSatisfy { $0 < 0x80 } && ConfigRule.isLabel(mended) ? mended : nil, notes: [rule.text(for: shape)]))
             return
         case .domain:
             guard let text = node.string, !ConfigRule.isDomain(text) else { return }

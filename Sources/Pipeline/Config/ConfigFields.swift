@@ -87,7 +87,7 @@ public struct ConfigFields {
         return Value.placeholder
     }
 
-    /// A key that is known and refused for now, so that nobody wonders whether it was misspelt.
+    /// A key that is known and refused, so that nobody wonders whether it was misspelt.
     public mutating func refuse(_ key: String, _ meaning: String, because reason: String = "not yet supported") {
         if isDescribing { declare(key, .object, .refused(reason), meaning, []) }
     }

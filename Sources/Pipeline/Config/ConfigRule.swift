@@ -13,7 +13,7 @@ public struct ConfigRule: Sendable, Equatable {
         case address
         /// Begins with `/`.
         case path
-        /// That value is known and refused for now.
+        /// That value is known and refused as not yet supported.
         case unsupported(String)
     }
 
@@ -46,7 +46,7 @@ public struct ConfigRule: Sendable, Equatable {
     public static let address = ConfigRule(kind: .address)
     /// A path: begins with `/`.
     public static let path = ConfigRule(kind: .path)
-    /// A value that is planned and refused for now.
+    /// A value that is planned and refused until it is supported.
     public static func notYet(_ value: String) -> ConfigRule { ConfigRule(kind: .unsupported(value)) }
 
     private static func amount(_ least: Int64, _ most: Int64) -> ConfigRule { ConfigRule(kind: .amount(least: least, most: most)) }

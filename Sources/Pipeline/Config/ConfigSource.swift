@@ -40,7 +40,9 @@ public final class ConfigSource: Sendable {
         let start = lineStarts[line - 1]
         let from = max(start, line == 1 ? textStart : 0)
         let end = min(max(offset, from), bytes.count)
-        return ConfigPosition(line: line, column: String(decoding: bytes[min(from, end)..<end], as: UTF8.self).count + 1)
+        let before = bytes[min(from, end)..<end]
+        let isASCII = before.allSatisfy { $0 < 0x80 }
+        return ConfigPosition(line: line, column: (isASCII ? before.count : String(decoding: before, as: UTF8.self).count) + 1)
     }
 
     /// A line's bytes without its line break; empty if there is no such line.

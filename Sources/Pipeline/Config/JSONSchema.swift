@@ -112,6 +112,7 @@ extension JSONWriter {
             member("min\(noun)", least)
             if most != .max { member("max\(noun)", most) }
         case (.label, .string): member("pattern", "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+        case (.domain, .string): member("pattern", #"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"#)
         case (.path, .string): member("pattern", "^/")
         default: break
         }

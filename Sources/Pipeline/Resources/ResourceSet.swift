@@ -1,5 +1,8 @@
 /// Everything operators wrote, checked as a whole: what `weft apply`, a sidecar's `resources[]` and `config check` go through.
 package struct ResourceSet: Sendable {
+    /// Problems told of one change. Ten thousand resources may each be wrong in the same way; nobody reads that.
+    package static let problemsMax = 100
+
     /// By key.
     package private(set) var resources: [ResourceKey: Resource]
 
@@ -37,15 +40,24 @@ package struct ResourceSet: Sendable {
         let replaced = Set(written.map(\.key))
         let kept = sorted.filter { !replaced.contains($0.key) && !broken.keys.contains($0.key) }
         problems += ResourceValidation.validate(kept + written, filters: filters, broken: broken)
-        problems = problems.inTextOrder
-        return Change(result: problems.hasErrors ? self : ResourceSet(kept + written), written: written, problems: problems)
+        return change(to: kept + written, written, problems.inTextOrder)
     }
 
     /// Takes resources out and checks what is left.
     package func removing(_ keys: [ResourceKey], filters: [String: FilterSchema]?) -> Change {
         let gone = Set(keys)
         let kept = sorted.filter { !gone.contains($0.key) }
-        let problems = ResourceValidation.validate(kept, filters: filters)
-        return Change(result: problems.hasErrors ? self : ResourceSet(kept), written: [], problems: problems)
+        return change(to: kept, [], ResourceValidation.validate(kept, filters: filters))
+    }
+
+    private func change(to next: [Resource], _ written: [Resource], _ problems: [ConfigProblem]) -> Change {
+        let result = problems.hasErrors ? self : ResourceSet(next)
+        guard problems.count > Self.problemsMax else { return Change(result: result, written: written, problems: problems) }
+        // Errors first: they are what stands in the way.
+        let errors = problems.filter { $0.severity == .error }.prefix(Self.problemsMax)
+        let warnings = problems.filter { $0.severity == .warning }.prefix(Self.problemsMax - errors.count)
+        var told = Array(errors + warnings).inTextOrder
+        told[told.count - 1].notes.append("and \(problems.count - told.count) more problems")
+        return Change(result: result, written: written, problems: told)
     }
 }

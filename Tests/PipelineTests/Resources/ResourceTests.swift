@@ -87,4 +87,14 @@ struct ResourceTests {
         #expect(removed.problems.first { $0.severity == .error }?.file == "shop.json")
         #expect(base.removing([ResourceKey(.route, "payment")], filters: nil).result.resources.count == 12)
     }
+
+    @Test("A hundred problems are told, errors first, and the rest is counted")
+    func many() {
+        let service = (0..<150).map { #"{"kind":"Service","name":"s\#($0)","ports":[{"port":1,"protocol":"tcp"}]}"# }
+        let text = "[" + service.joined(separator: ",\n") + ",{\"kind\":\"Rout\"}]"
+        let change = ResourceSet().applying([ConfigSource(name: "x", text: text)], filters: nil)
+        #expect(change.isRefused && change.problems.count == ResourceSet.problemsMax)
+        #expect(change.problems.contains { $0.severity == .error })
+        #expect(change.problems.last?.notes.last == "and 51 more problems")
+    }
 }
