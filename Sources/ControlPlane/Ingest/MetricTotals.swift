@@ -146,7 +146,8 @@ package struct MetricTotals: Sendable {
 
     /// What the turn changed, to be appended as one transaction; empty if nothing.
     package mutating func drain() -> [Change] {
-        let changes = ledgerChanges + changed.map { .set(MetricTotals.table, $0.key, (totals[$0] ?? SparseLatency()).encode()) }
+        let series = changed.map { (key: $0.key, total: totals[$0] ?? SparseLatency()) }.sorted { $0.key < $1.key }
+        let changes = ledgerChanges + series.map { .set(MetricTotals.table, $0.key, $0.total.encode()) }
         ledgerChanges = []
         changed = []
         return changes

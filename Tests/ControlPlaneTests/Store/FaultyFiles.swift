@@ -73,7 +73,10 @@ final class FaultyFiles: FileLayer {
             case .remove(let name): kept[name] = nil
             }
         }
-        let after = FaultyFiles(kept.mapValues { survivor(of: $0, keep: keep) })
+        // Sorted, so that a seed replays exactly.
+        var content: [String: [UInt8]] = [:]
+        for (name, file) in kept.sorted(by: { $0.key < $1.key }) { content[name] = survivor(of: file, keep: keep) }
+        let after = FaultyFiles(content)
         after.random = random
         return after
     }
@@ -153,7 +156,7 @@ final class FaultyFiles: FileLayer {
     func unlock() { isLocked = false }
 
     func names() throws(FileFailure) -> [String] {
-        try perform(.list) { () throws(FileFailure) in current.keys.shuffled(using: &random) }
+        try perform(.list) { () throws(FileFailure) in current.keys.sorted().shuffled(using: &random) }
     }
 
     func open(_ name: String, creating: Bool) throws(FileFailure) -> Int32 {

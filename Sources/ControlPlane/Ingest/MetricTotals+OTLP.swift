@@ -1,0 +1,68 @@
+package import Pipeline
+
+extension MetricTotals.Batch {
+    /// The calls in what a sidecar of ours sent.
+    ///
+    /// - Returns: nil if it carries no batch id. `malformed` counts points that are no deltas of calls: other temporality,
+    ///   labels missing, counts that do not add up, NaN or negative figures. Other metrics are not looked at.
+    package static func read(_ resource: OTLP.Resource) -> (batch: MetricTotals.Batch, malformed: Int)? {
+        guard let id = resource.batchID else { return nil }
+        var (points, malformed): ([MetricTotals.Point], Int) = ([], 0)
+        for metric in resource.metrics where metric.name == DeltaTracker.requestDuration {
+            guard case .histogram(let histograms, let temporality) = metric.data else {
+                malformed += 1
+                continue
+            }
+            for histogram in histograms {
+                if temporality == .delta, let point = MetricTotals.Point(histogram) { points.append(point) } else { malformed += 1 }
+            }
+        }
+        return (MetricTotals.Batch(incarnation: id.incarnation, sequence: id.sequence, points: points), malformed)
+    }
+}
+
+extension MetricTotals.Point {
+    fileprivate init?(_ histogram: OTLP.HistogramPoint) {
+        guard let series = CallSeries(histogram.attributes) else { return nil }
+        if let sum = histogram.sum { guard sum.isFinite, sum >= 0 else { return nil } }
+        guard histogram.bounds.allSatisfy({ $0.isFinite && $0 >= 0 }), zip(histogram.bounds, histogram.bounds.dropFirst()).allSatisfy({ $0 < $1 })
+        else { return nil }
+        var count: UInt64 = 0
+        for amount in histogram.bucketCounts {
+            let (sum, overflow) = count.addingReportingOverflow(amount)
+            guard !overflow else { return nil }
+            count = sum
+        }
+        guard count == histogram.count, let latency = histogram.latency else { return nil }
+        self.init(series: series, latency: latency)
+    }
+}
+
+extension CallSeries {
+    /// Nil unless every label is there once, and of its kind.
+    fileprivate init?(_ attributes: [OTLP.Attribute]) {
+        var texts: [String: String] = [:]
+        var code: Int64?
+        for attribute in attributes {
+            switch (attribute.key, attribute.value) {
+            case ("code", .int(let number)):
+                guard code == nil else { return nil }
+                code = number
+            case (let key, .string(let text)):
+                guard texts.updateValue(text, forKey: key) == nil else { return nil }
+            default: continue
+            }
+        }
+        guard let code, (0...599).contains(code), code == 0 || code >= 100,
+            let source = texts["source"], let destination = texts["destination"], let version = texts["version"], let route = texts["route"]
+        else { return nil }
+        let reporter: Reporter
+        switch texts["reporter"] {
+        case "source": reporter = .source
+        case "destination": reporter = .destination
+        default: return nil
+        }
+        self.init(
+            reporter: reporter, source: source, destination: destination, version: version, route: route, codeClass: UInt8(code / 100))
+    }
+}
