@@ -23,7 +23,8 @@ struct DownstreamStorage {
     var registration = EventLoop.Registration.none
     var state = State.open
     var canRead = false
-    var endSeen = false
+    /// The caller does not take what is written.
+    var isStalled = false
     var responseEnded = false
     /// The body goes to the caller in chunks of our own; or not at all (HEAD).
     var sendsChunks = false
@@ -603,10 +604,21 @@ struct Downstream: BitwiseCopyable {
         while !d.pointee.output.isEmpty, d.pointee.state == .open || d.pointee.state == .closing {
             let unread = d.pointee.output.unread
             switch d.pointee.transport.write(from: unread.base!, count: unread.count) {
-            case .bytes(let count): d.pointee.output.drop(count)
-            case .wouldBlock: return
+            case .bytes(let count):
+                d.pointee.output.drop(count)
+                if d.pointee.isStalled { awaitUntil(HostLimits.bodyProgressTime) }
+            case .wouldBlock:
+                if !d.pointee.isStalled {
+                    d.pointee.isStalled = true
+                    awaitUntil(HostLimits.bodyProgressTime)
+                }
+                return
             case .closed, .failed: return gone()
             }
+        }
+        if d.pointee.isStalled {
+            d.pointee.isStalled = false
+            if d.pointee.hasBegun { d.pointee.idleDeadline = .distantFuture }
         }
         d.pointee.output.free(&worker.w.pointee.buffers)
     }
@@ -733,6 +745,12 @@ struct Downstream: BitwiseCopyable {
             close()
         case .closing, .lingering: close()
         case .closed: break
+        case .open where d.pointee.isStalled:
+            worker.w.pointee.stats.timeouts.increment()
+            gone()
+        case .open where d.pointee.hasBegun && !wantsInput:
+            // It is the service that does not take the body: the stages' deadlines are for that.
+            awaitUntil(HostLimits.bodyProgressTime)
         case .open:
             switch d.pointee.machine.awaits {
             case .request: close()
