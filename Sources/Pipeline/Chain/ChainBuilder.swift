@@ -5,7 +5,7 @@ package struct ScopeTable: Sendable, Equatable {
     /// Per service and rule.
     package private(set) var ofRule: [[UInt16]] = []
     /// The layers of each scope above the chain's stage, the weakest first; scope 0 has none.
-    package private(set) var layers: [[Settings]] = [[]]
+    package private(set) var layers: [[SettingsLayer]] = [[]]
 
     /// More distinct overrides than a scope index holds.
     package static let scopesMax = 65_535
@@ -19,7 +19,7 @@ package struct ScopeTable: Sendable, Equatable {
         }
     }
 
-    private mutating func add(_ settings: [Settings], over base: [Settings]) -> UInt16 {
+    private mutating func add(_ settings: [SettingsLayer], over base: [SettingsLayer]) -> UInt16 {
         guard !settings.isEmpty, layers.count < Self.scopesMax else { return 0 }
         layers.append(base + settings)
         return UInt16(layers.count - 1)
@@ -92,7 +92,7 @@ package struct ChainBuilder {
         }
         guard problems.isEmpty else { throw Refusal(problems) }
         let rows = above.indices.map { scope in columns.map { $0[scope] } }
-        do {
+        do throws(ChainError) {
             let chain = UnsafeMutablePointer<Chain>.allocate(capacity: 1)
             unsafe try chain.initialize(
                 to: Chain(
@@ -123,7 +123,7 @@ package struct ChainBuilder {
         unsafe chain.deallocate()
     }
 
-    private func layers(for stage: ChainPart.Stage, mesh: [Settings], above: [Settings]) -> [ConfigLayer] {
+    private func layers(for stage: ChainPart.Stage, mesh: [SettingsLayer], above: [SettingsLayer]) -> [ConfigLayer] {
         var layers: [ConfigLayer] = []
         for settings in mesh { append(settings, stage.id, to: &layers) }
         layers.append(ConfigLayer(label: "stage \(stage.id)", node: node(stage.config, stage.origin)))
@@ -131,7 +131,7 @@ package struct ChainBuilder {
         return layers
     }
 
-    private func append(_ settings: Settings, _ stage: String, to layers: inout [ConfigLayer]) {
+    private func append(_ settings: SettingsLayer, _ stage: String, to layers: inout [ConfigLayer]) {
         guard let text = settings.stages[stage] else { return }
         layers.append(ConfigLayer(label: settings.origin.resource, node: node(text, settings.origin)))
     }

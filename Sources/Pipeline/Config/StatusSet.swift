@@ -12,6 +12,9 @@ public struct StatusSet: Hashable, Sendable, BitwiseCopyable, ExpressibleByArray
 
     public init(arrayLiteral statuses: Int...) { self.init(statuses) }
 
+    /// What a gateway says when something behind it failed.
+    public static var gatewayErrors: StatusSet { [502, 503, 504] }
+
     public var isEmpty: Bool { self == StatusSet() }
     public var statuses: [Int] { (100...599).filter { contains(UInt16($0)) } }
 

@@ -95,17 +95,18 @@ public struct StageSetup {
 
 /// What all chains of a process share: made once at start.
 package final class BuildContext: Sendable {
+    /// Event loops of the data path.
     package let loops: Int
-    package let shared: SharedRegistry
-    package let stats: StatsRegistry
-    package let calls: CallStats
-    package let labels: Labels
+    package let shared = SharedRegistry()
+    package let stats = StatsRegistry()
+    package let labels = LabelTable()
+    package let endpoints = EndpointDirectory()
+    package let endpointStates = EndpointStates()
+    /// One per loop.
+    package let calls: [CallStats]
 
     package init(loops: Int) {
         self.loops = loops
-        shared = SharedRegistry()
-        stats = StatsRegistry()
-        labels = Labels()
-        calls = CallStats(loops: loops)
+        calls = (0..<loops).map { _ in CallStats.allocate() }
     }
 }

@@ -55,10 +55,10 @@ package struct ChainPart: Sendable, Equatable {
     package var inbound: [Stage]
     package var outbound: [Stage]
     /// Mesh `inboundSettings` and `settings`.
-    package var inboundSettings: [Settings]
-    package var outboundSettings: [Settings]
+    package var inboundSettings: [SettingsLayer]
+    package var outboundSettings: [SettingsLayer]
 
-    package init(inbound: [Stage], outbound: [Stage], inboundSettings: [Settings] = [], outboundSettings: [Settings] = []) {
+    package init(inbound: [Stage], outbound: [Stage], inboundSettings: [SettingsLayer] = [], outboundSettings: [SettingsLayer] = []) {
         self.inbound = inbound
         self.outbound = outbound
         self.inboundSettings = inboundSettings
@@ -67,7 +67,7 @@ package struct ChainPart: Sendable, Equatable {
 }
 
 /// One layer of `settings`: stage id → JSON text of an object, and who said it.
-package struct Settings: Sendable, Equatable {
+package struct SettingsLayer: Sendable, Equatable {
     package var origin: Origin
     package var stages: [String: String]
 
@@ -82,13 +82,13 @@ package struct TrafficPart: Sendable, Equatable {
     /// The workload this sidecar belongs to.
     package var workload: WorkloadRef
     /// `inboundSettings` of its own service.
-    package var inboundSettings: [Settings]
+    package var inboundSettings: [SettingsLayer]
     /// Everything it may call.
     package var services: [ServiceEntry]
     /// Whether names outside the mesh are refused.
     package var deniesEgress: Bool
 
-    package init(workload: WorkloadRef, inboundSettings: [Settings] = [], services: [ServiceEntry], deniesEgress: Bool = true) {
+    package init(workload: WorkloadRef, inboundSettings: [SettingsLayer] = [], services: [ServiceEntry], deniesEgress: Bool = true) {
         self.workload = workload
         self.inboundSettings = inboundSettings
         self.services = services
@@ -113,7 +113,7 @@ package struct TrafficPart: Sendable, Equatable {
         package var namespace: String
         package var port: Int
         /// `settings` of the Service, for its callers; the lowest layer above the chain's stage.
-        package var settings: [Settings]
+        package var settings: [SettingsLayer]
         /// Nil: no Route; `defaultVersion`, else all versions.
         package var route: [RuleEntry]?
         package var routeName: String
@@ -121,7 +121,7 @@ package struct TrafficPart: Sendable, Equatable {
         package var versions: [VersionEntry]
 
         package init(
-            name: String, namespace: String, port: Int, settings: [Settings] = [], route: [RuleEntry]? = nil,
+            name: String, namespace: String, port: Int, settings: [SettingsLayer] = [], route: [RuleEntry]? = nil,
             routeName: String = "", defaultVersion: String? = nil, versions: [VersionEntry] = []
         ) {
             self.name = name
@@ -139,9 +139,9 @@ package struct TrafficPart: Sendable, Equatable {
         package var name: String
         package var matches: [MatchEntry]
         package var backends: [BackendEntry]
-        package var settings: [Settings]
+        package var settings: [SettingsLayer]
 
-        package init(name: String, matches: [MatchEntry], backends: [BackendEntry], settings: [Settings] = []) {
+        package init(name: String, matches: [MatchEntry], backends: [BackendEntry], settings: [SettingsLayer] = []) {
             self.name = name
             self.matches = matches
             self.backends = backends
