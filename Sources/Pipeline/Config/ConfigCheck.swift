@@ -5,9 +5,16 @@
 package struct ConfigCheck {
     /// What the top object is, for messages: `filter "retry"`.
     package let subject: String
+    /// The path of the top object.
+    package let root: String
     package private(set) var problems: [ConfigProblem] = []
+    /// Paths of fields that an unknown key was probably meant to be: their absence is not reported again.
+    private var suggested: Set<String> = []
 
-    package init(subject: String) { self.subject = subject }
+    package init(subject: String, path root: String = "") {
+        self.subject = subject
+        self.root = root
+    }
 
     // MARK: Objects
 
@@ -41,7 +48,7 @@ package struct ConfigCheck {
                 if let nested = field.shape.fields, value.isObject {
                     requirePresence(value, nested, path: Self.join(path, field.key), at: value.isWritten ? value : place)
                 }
-            } else if field.presence == .required {
+            } else if field.presence == .required, !suggested.contains(Self.join(path, field.key)) {
                 let here = place.isObject ? place.range.lowerBound..<min(place.range.upperBound, place.range.lowerBound + 1) : place.range
                 problems.append(
                     ConfigProblem(
@@ -57,6 +64,7 @@ package struct ConfigCheck {
     ) {
         let keys = fields.filter { if case .refused = $0.presence { false } else { true } }.map(\.key)
         let suggestion = Spelling.suggestion(for: member.key, among: fields.map(\.key), taken: present)
+        if let suggestion, !present.contains(suggestion) { suggested.insert(Self.join(path, suggestion)) }
         var notes = [keys.isEmpty ? "it takes no keys" : "keys here: \(keys.joined(separator: ", "))"]
         if suggestion == nil, let home = fields.first(where: { $0.shape.fields?.contains { $0.key == member.key } == true }) {
             notes.append("\(JSONWriter.quoted(member.key)) stands inside \(JSONWriter.quoted(home.key))")
@@ -191,6 +199,18 @@ package struct ConfigCheck {
                     "\(JSONWriter.quoted(text)) is no name: a name is a DNS label", at: node, path: path,
                     suggestion: ConfigRule.isLabel(mended) ? mended : nil, notes: [rule.text(for: shape)]))
             return
+        case .domain:
+            guard let text = node.string, !ConfigRule.isDomain(text) else { return }
+            problems.append(
+                ConfigProblem("\(JSONWriter.quoted(text)) is no domain", at: node, path: path, notes: ["like shop.internal: \(rule.text(for: shape))"]))
+            return
+        case .address:
+            guard let text = node.string, !ConfigRule.isAddress(text) else { return }
+            problems.append(
+                ConfigProblem(
+                    "\(JSONWriter.quoted(text)) is no address", at: node, path: path,
+                    notes: ["an IPv4 or IPv6 address such as 10.0.0.7 or fd00::7; names are not looked up"]))
+            return
         case .path:
             guard let text = node.string, !text.hasPrefix("/") else { return }
             problems.append(
@@ -230,11 +250,8 @@ package struct ConfigCheck {
 
     /// `filter "retry"`, or `"backoff" of filter "retry"` further down.
     private func subject(_ path: String) -> String {
-        guard let root, path != root, path.hasPrefix(root) else { return subject }
+        guard path != root, path.hasPrefix(root) else { return subject }
         let inner = path.dropFirst(root.count).drop { $0 == "." }
         return inner.isEmpty ? subject : "\(JSONWriter.quoted(inner)) of \(subject)"
     }
-
-    /// The path of the top object.
-    package var root: String?
 }

@@ -43,7 +43,11 @@ extension ConfigRecord {
     ///   - subject: What is being read, for messages: `filter "retry"`.
     ///   - path: Where the object stands, for messages: `settings.retry`.
     public static func decode(_ layers: [ConfigLayer], subject: String, path: String = "") -> ConfigResult<Self> {
-        let fields = configFields
+        decode(layers, fields: configFields, subject: subject, path: path)
+    }
+
+    /// With fields that were described before, for kinds that are read by the thousand.
+    package static func decode(_ layers: [ConfigLayer], fields: [ConfigField], subject: String, path: String) -> ConfigResult<Self> {
         let checked = fields.check(layers, subject: subject, path: path, isComplete: true)
         var problems = checked.problems
         let origins = ConfigOrigin.rows(fields, layers)
@@ -68,8 +72,7 @@ extension [ConfigField] {
     package func check(
         _ layers: [ConfigLayer], subject: String, path: String, isComplete: Bool
     ) -> (merged: ConfigNode, problems: [ConfigProblem]) {
-        var check = ConfigCheck(subject: subject)
-        check.root = path
+        var check = ConfigCheck(subject: subject, path: path)
         for layer in layers { check.check(layer.node, self, path: path) }
         let merged = merge(layers.map(\.node).filter(\.isObject))
         if isComplete { check.requirePresence(merged, self, path: path, at: layers.last?.node ?? .empty) }

@@ -7,6 +7,10 @@ public struct ConfigRule: Sendable, Equatable {
         case count(least: Int, most: Int)
         /// A DNS label (RFC 1035 §2.3.1): what names of resources are.
         case label
+        /// Labels with dots between them.
+        case domain
+        /// An IPv4 or IPv6 address.
+        case address
         /// Begins with `/`.
         case path
         /// That value is known and refused for now.
@@ -36,6 +40,10 @@ public struct ConfigRule: Sendable, Equatable {
     public static func count(_ range: ClosedRange<Int>) -> ConfigRule { ConfigRule(kind: .count(least: range.lowerBound, most: range.upperBound)) }
     /// Lower-case letters, digits and hyphens, at most 63, as in DNS.
     public static let label = ConfigRule(kind: .label)
+    /// Labels with dots between them, at most 253 bytes.
+    public static let domain = ConfigRule(kind: .domain)
+    /// An IPv4 or IPv6 address, written out.
+    public static let address = ConfigRule(kind: .address)
     /// A path: begins with `/`.
     public static let path = ConfigRule(kind: .path)
     /// A value that is planned and refused for now.
@@ -55,6 +63,8 @@ public struct ConfigRule: Sendable, Equatable {
         case .count(0, let most): "at most \(most) long"
         case .count(let least, let most): "\(least) to \(most) long"
         case .label: "lower-case letters, digits and inner hyphens, at most 63"
+        case .domain: "labels with dots between them"
+        case .address: "an IPv4 or IPv6 address"
         case .path: "begins with /"
         case .unsupported(let value): "\(JSONWriter.quoted(value)) is not yet supported"
         }
@@ -64,5 +74,45 @@ public struct ConfigRule: Sendable, Equatable {
         let bytes = Array(text.utf8)
         guard 1...63 ~= bytes.count, bytes.first != UInt8(ascii: "-"), bytes.last != UInt8(ascii: "-") else { return false }
         return bytes.allSatisfy { ASCII.isDigit($0) || $0 &- 0x61 < 26 || $0 == UInt8(ascii: "-") }
+    }
+
+    package static func isDomain(_ text: String) -> Bool {
+        text.utf8.count <= 253 && text.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { isLabel(String($0)) }
+    }
+
+    /// Dotted decimal without leading zeros, or RFC 4291 §2.2 (with `::`, and an IPv4 tail).
+    package static func isAddress(_ text: String) -> Bool { isIPv4(text) || isIPv6(text) }
+
+    private static func isIPv4(_ text: String) -> Bool {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4
+            && parts.allSatisfy { part in
+                1...3 ~= part.utf8.count && part.utf8.allSatisfy(ASCII.isDigit) && (part == "0" || part.first != "0")
+                    && UInt8(part) != nil
+            }
+    }
+
+    private static func isIPv6(_ text: String) -> Bool {
+        guard text.utf8.count <= 45 else { return false }
+        let halves = text.split(separator: "::", omittingEmptySubsequences: false)
+        guard halves.count <= 2 else { return false }
+        var count = 0
+        for (half, piece) in halves.enumerated() {
+            if piece.isEmpty {
+                if halves.count == 1 { return false }
+                continue
+            }
+            let groups = piece.split(separator: ":", omittingEmptySubsequences: false)
+            for (index, group) in groups.enumerated() {
+                let isLast = half == halves.count - 1 && index == groups.count - 1
+                if isLast, isIPv4(String(group)) {
+                    count += 2
+                } else {
+                    guard 1...4 ~= group.utf8.count, group.utf8.allSatisfy({ ASCII.hexValue($0) != nil }) else { return false }
+                    count += 1
+                }
+            }
+        }
+        return halves.count == 2 ? count <= 7 : count == 8
     }
 }

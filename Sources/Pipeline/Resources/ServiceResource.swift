@@ -1,0 +1,44 @@
+package enum PortProtocol: String, CaseIterable, Sendable, ConfigValue { case http, tcp }
+package enum ServiceLocation: String, CaseIterable, Sendable, ConfigValue { case `internal`, external }
+
+package struct ServicePort: ConfigRecord {
+    package let port: Int
+    package let `protocol`: PortProtocol
+    package let node: ConfigNode
+
+    package init(_ fields: inout ConfigFields) {
+        port = fields.read("port", "Number that callers use.", .in(1...65535))
+        `protocol` = fields.read("protocol", default: .http, "What is spoken there.")
+        node = fields.node
+    }
+}
+
+/// A named destination.
+package struct ServiceResource: ResourceBody {
+    package static let kind = ResourceKind.service
+    package let identity: ResourceIdentity
+    package let ports: [ServicePort]
+    package let labels: [String: String]
+    package let defaultVersion: String?
+    package let mtls: MTLSMode?
+    /// Nil: all.
+    package let reachableServices: [ServiceReference]?
+    package let location: ServiceLocation
+    package let settings: Settings
+    package let inboundSettings: Settings
+
+    package init(_ fields: inout ConfigFields) {
+        identity = ResourceIdentity(Self.kind, &fields)
+        ports = fields.read("ports", "Where callers reach it.", .count(1...64))
+        labels = fields.read("labels", default: [:], "Words that policies can target.")
+        defaultVersion = fields.read("defaultVersion", "Version that gets all calls while no Route says otherwise.", .label)
+        mtls = fields.read("mtls", "Overrides the mesh's mtls for calls to this service.")
+        reachableServices = fields.read("reachableServices", "Services its sidecars know of; all, if left out.")
+        location = fields.read("location", default: .internal, "Where it runs.", .notYet("external"))
+        fields.refuse("hosts", "Host names of an external service.")
+        settings = fields.read("settings", "Values for stages of its callers' outbound chains, by stage id.")
+        inboundSettings = fields.read("inboundSettings", "Values for stages of its own inbound chain, by stage id.")
+    }
+
+    package var speaksHTTP: Bool { ports.contains { $0.protocol == .http } }
+}
