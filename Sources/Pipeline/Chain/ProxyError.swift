@@ -1,6 +1,6 @@
 /// What went wrong with an exchange: what, whose fault, and whether nothing of it can have reached the service.
 @frozen
-public struct ProxyError: BitwiseCopyable, Hashable, Sendable {
+public struct ProxyError: Error, BitwiseCopyable, Hashable, Sendable {
     @frozen
     public enum Kind: UInt8, BitwiseCopyable, Hashable, Sendable, CaseIterable {
         /// TCP connect was refused, or the route to the endpoint is down.
