@@ -232,7 +232,7 @@ package struct TrafficPart: Sendable, Equatable {
 package struct AccessPart: Sendable, Equatable {
     package enum MTLS: String, Sendable, CaseIterable { case strict, permissive }
     package enum Action: String, Sendable, CaseIterable { case allow, deny }
-    package enum Key: String, Sendable, CaseIterable { case source, route, total }
+    package enum Key: String, BitwiseCopyable, Sendable, CaseIterable { case source, route, total }
 
     package var mtls: MTLS
     package var allowsByDefault: Bool
