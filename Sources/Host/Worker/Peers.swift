@@ -20,7 +20,7 @@ enum Peers {
             let record = UnsafeMutablePointer<PeerRecord>.allocate(capacity: 1)
             record.initialize(
                 to: PeerRecord(
-                    id: UInt32(table.count + 1), serviceLabel: labels.id(workload?.service ?? id.description).number,
+                    id: UInt32(table.count + 1), serviceLabel: workload.map { labels.service($0.service, namespace: $0.namespace) } ?? labels.id(id.description),
                     spiffeID: pinned(id.description), trustDomain: pinned(id.trustDomain),
                     namespace: pinned(workload?.namespace ?? ""), service: pinned(workload?.service ?? "")))
             let interned = Interned(record: UnsafePointer(record))

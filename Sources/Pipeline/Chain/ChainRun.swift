@@ -43,8 +43,16 @@ package struct ChainRun {
         observeRequestBody(piece, isLast: isLast, from: 0)
     }
 
+    /// Whether the host may deliver pieces of the response's body now.
+    package var acceptsResponseBody: Bool { unsafe x.pointee.state == .responding }
+
     /// The upstream's final response head is complete and in `x.response`.
     package func responseHead(at now: Instant) {
+        if unsafe x.pointee.state == .suspended, unsafe x.pointee.suspendedInBody {
+            // It climbs once the request lane knows whether it goes on.
+            unsafe x.pointee.holdsResponse = true
+            return
+        }
         guard unsafe x.pointee.state == .waiting else { return }
         unsafe x.pointee.now = now
         unsafe x.pointee.responseStartedAt = now
@@ -74,6 +82,11 @@ package struct ChainRun {
             unsafe x.pointee.flag = error.flag
             unsafe x.pointee.actions.pointee.push(.cutDownstream)
             end(.failed)
+        case .suspended where unsafe x.pointee.suspendedInBody:
+            // Nobody is left to forward the held piece to: the decision on it no longer matters.
+            unsafe x.pointee.suspendGeneration &+= 1
+            unsafe x.pointee.suspendedUntil = .distantFuture
+            unsafe climbFailure(error, below: Int(x.pointee.reached))
         case .descending, .suspended, .backingOff, .replying, .ended:
             break
         }
@@ -85,6 +98,7 @@ package struct ChainRun {
         switch unsafe x.pointee.state {
         case .ended, .replying: return
         case .waiting, .responding: unsafe x.pointee.actions.pointee.push(.cancelAttempt)
+        case .suspended where unsafe x.pointee.suspendedInBody: unsafe x.pointee.actions.pointee.push(.cancelAttempt)
         case .descending, .suspended, .backingOff: break
         }
         unsafe x.pointee.error = error
@@ -123,6 +137,10 @@ package struct ChainRun {
             if verdict.kind == .next {
                 let piece = unsafe x.pointee.heldPiece
                 unsafe observeRequestBody(piece, isLast: x.pointee.heldPieceIsLast, from: stage + 1)
+                if unsafe x.pointee.holdsResponse, unsafe x.pointee.state == .waiting {
+                    unsafe x.pointee.holdsResponse = false
+                    responseHead(at: now)
+                }
             } else {
                 refuseBody(verdict, at: stage)
             }
@@ -141,7 +159,10 @@ package struct ChainRun {
     private func descend(from stage: Int) {
         unsafe x.pointee.state = .descending
         unsafe x.pointee.endpoint = -1
+        unsafe x.pointee.endpointIsPeer = false
         unsafe x.pointee.attemptBytesSent = 0
+        unsafe x.pointee.holdsResponse = false
+        unsafe x.pointee.expiredStage = -1
         let chain = unsafe x.pointee.chain
         let count = unsafe chain.pointee.requestHead.count
         var entry = unsafe Int(chain.pointee.requestHead.start[stage])
@@ -373,6 +394,7 @@ package struct ChainRun {
         unsafe x.pointee.responseEdits.rollBack(keepingThrough: -1)
         dropTimers(below: stage)
         unsafe x.pointee.isLocalReply = false
+        unsafe x.pointee.response.status = 0
         unsafe x.pointee.flag = .none
         unsafe x.pointee.reason = ""
         unsafe x.pointee.error = nil
@@ -416,6 +438,7 @@ package struct ChainRun {
     private func expire(_ timer: StageTimer) {
         let stage = Int(timer.stage)
         let error = ProxyError(.timedOut)
+        unsafe x.pointee.expiredStage = Int16(timer.stage)
         switch unsafe x.pointee.state {
         case .ended, .replying: return
         case .responding:

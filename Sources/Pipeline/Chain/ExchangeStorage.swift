@@ -5,14 +5,14 @@
 package struct PeerRecord: BitwiseCopyable {
     /// Dense id, for metrics and keyed state.
     package let id: UInt32
-    /// The interned label of `service` (see `Labels`).
-    package let serviceLabel: UInt32
+    /// The interned label of `service` (see `LabelTable`).
+    package let serviceLabel: LabelID
     package let spiffeID: Bytes
     package let trustDomain: Bytes
     package let namespace: Bytes
     package let service: Bytes
 
-    package init(id: UInt32, serviceLabel: UInt32, spiffeID: Bytes, trustDomain: Bytes, namespace: Bytes, service: Bytes) {
+    package init(id: UInt32, serviceLabel: LabelID, spiffeID: Bytes, trustDomain: Bytes, namespace: Bytes, service: Bytes) {
         self.id = id
         self.serviceLabel = serviceLabel
         self.spiffeID = spiffeID
@@ -33,6 +33,8 @@ package struct ConnectionStorage: BitwiseCopyable {
     package var bytesSent: UInt64 = 0
     /// Which chain's connection phase it last passed, so that a swap repeats it.
     package var admittedBy: UInt64 = 0
+    /// The service's port it came in by; 0: not known.
+    package var servicePort: UInt16 = 0
 
     package init() {}
 }
@@ -57,12 +59,12 @@ package struct Destination: BitwiseCopyable, Sendable {
     package var upstream: Int32 = -1
     /// Which settings apply: the row of the chain's filter tables.
     package var scope: UInt16 = 0
-    /// Interned label ids for metrics; 0 is "unknown".
-    package var serviceLabel: UInt32 = 0
-    package var versionLabel: UInt32 = 0
-    package var routeLabel: UInt32 = 0
-    /// Dense id of (service, version), the key of breakers and budgets.
-    package var upstreamLabel: UInt32 = 0
+    /// For metrics, in `BuildContext.labels`.
+    package var serviceLabel = LabelID.unknown
+    package var versionLabel = LabelID.none
+    package var routeLabel = LabelID.none
+    /// (service, version), the key of breakers and budgets, in `BuildContext.upstreams`; `none` if it is bound nowhere.
+    package var upstreamLabel = LabelID.none
 
     package init() {}
 }
@@ -114,6 +116,9 @@ package struct ExchangeStorage: BitwiseCopyable {
     package var random: Random
     package var now: Instant
     package var startedAt: Instant
+    /// Where the host finds it again, for `ResumeToken`. A slot that is used anew goes on counting `suspendGeneration`.
+    package var loop: UInt16 = 0
+    package var slot: UInt32 = 0
     /// The host's own: which connection, which upstream.
     package var owner: UnsafeMutableRawPointer?
     package var upstream: UnsafeMutableRawPointer?
@@ -133,18 +138,25 @@ package struct ExchangeStorage: BitwiseCopyable {
     package var retryAt = Instant.distantFuture
     package var requestEnded = false
     package var attempt: UInt16 = 0
+    /// The stage whose deadline ended what was below it, until the next attempt; -1: none.
+    package var expiredStage: Int16 = -1
     package var timerCount: UInt8 = 0
     package var timers = InlineArray<8, StageTimer>(repeating: StageTimer())
     package var heldPiece = Bytes.empty
     package var heldPieceIsLast = false
+    /// The response head came while the request lane was suspended within the body; it climbs when the lane goes on.
+    package var holdsResponse = false
     package var editFailed = false
 
     // Destination and attempt.
     package var destination = Destination()
     package var isResolved = false
-    /// The router's choice for this attempt, an index into its upstream's endpoints; -1: none yet.
+    /// The router's choice for this attempt, its label in `EndpointDirectory`; -1: none yet.
     package var endpoint: Int32 = -1
-    package var tried = TriedEndpoints()
+    /// A sidecar of the mesh stands in front of that endpoint: its `x-weft-reason` is believed.
+    package var endpointIsPeer = false
+    /// Labels of endpoints tried so far.
+    package var tried = TriedSet()
     /// Bytes of this attempt given to the upstream's socket, by the host.
     package var attemptBytesSent: UInt64 = 0
     package var attemptStartedAt = Instant.zero
@@ -188,22 +200,6 @@ package struct ExchangeStorage: BitwiseCopyable {
         unsafe request.headers = unsafe HeaderTable(fields: memory.requestFields, capacity: ExchangeMemory.fieldsMax)
         unsafe response.headers = unsafe HeaderTable(fields: memory.responseFields, capacity: ExchangeMemory.fieldsMax)
     }
-}
-
-/// The endpoints an exchange has tried, so that a retry goes elsewhere; the oldest are forgotten past eight.
-package struct TriedEndpoints: BitwiseCopyable, Sendable {
-    private var ids: SIMD8<Int32> = .init(repeating: -1)
-    private var count: UInt8 = 0
-
-    package init() {}
-
-    package mutating func insert(_ id: Int32) {
-        ids[Int(count & 7)] = id
-        count &+= 1
-    }
-
-    package func contains(_ id: Int32) -> Bool { any(ids .== id) }
-    package var isEmpty: Bool { count == 0 }
 }
 
 /// The memory of one exchange beside its storage, in one piece so that a loop can pool it.

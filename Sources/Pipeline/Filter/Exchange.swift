@@ -34,6 +34,15 @@ public struct Exchange: ~Copyable {
         nonmutating set { unsafe storage.pointee.random = newValue }
     }
 
+    /// Whether it was this stage's deadline that ended what is below it.
+    public var isExpiredHere: Bool { unsafe Int(storage.pointee.expiredStage) == Int(storage.pointee.stage) }
+
+    /// What resumes this exchange after `.suspend`; take it before answering that. Good for one resumption.
+    public var resumeToken: ResumeToken {
+        unsafe ResumeToken(
+            loop: storage.pointee.loop, slot: storage.pointee.slot, generation: storage.pointee.suspendGeneration)
+    }
+
     // MARK: Edits
 
     /// Replaces every line of that name in the request.
@@ -84,6 +93,20 @@ public struct Exchange: ~Copyable {
     public subscript<T: BitwiseCopyable>(slot: Slot<T>) -> T {
         get { unsafe storage.pointee.slots.load(fromByteOffset: slot.offset, as: T.self) }
         nonmutating set { unsafe storage.pointee.slots.storeBytes(of: newValue, toByteOffset: slot.offset, as: T.self) }
+    }
+}
+
+/// Names one suspension of one exchange: loop, slot, generation. A token that comes too late is dropped.
+@frozen
+public struct ResumeToken: BitwiseCopyable, Hashable, Sendable {
+    package let loop: UInt16
+    package let slot: UInt32
+    package let generation: UInt32
+
+    package init(loop: UInt16, slot: UInt32, generation: UInt32) {
+        self.loop = loop
+        self.slot = slot
+        self.generation = generation
     }
 }
 

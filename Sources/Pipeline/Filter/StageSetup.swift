@@ -93,17 +93,20 @@ public struct StageSetup {
     }
 }
 
-/// What all chains of a process share: made once at start.
+/// What all chains of a process share: made once at start, kept for its life.
 package final class BuildContext: Sendable {
     /// Event loops of the data path.
     package let loops: Int
     package let shared = SharedRegistry()
     package let stats = StatsRegistry()
+    /// The table of calls of each loop.
+    package let calls: [CallStats]
+    /// Names in metrics: services, versions, routes.
     package let labels = LabelTable()
+    /// (service, version) by dense number: what breakers and budgets are keyed by.
+    package let upstreams = LabelTable()
     package let endpoints = EndpointDirectory()
     package let endpointStates = EndpointStates()
-    /// One per loop.
-    package let calls: [CallStats]
 
     package init(loops: Int) {
         self.loops = loops

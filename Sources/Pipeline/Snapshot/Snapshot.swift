@@ -155,13 +155,24 @@ package struct TrafficPart: Sendable, Equatable {
 
         package var path: Path
         package var method: String?
-        /// Header name → exact value.
-        package var headers: [String: String]
+        package var headers: [HeaderEntry]
 
-        package init(path: Path = .any, method: String? = nil, headers: [String: String] = [:]) {
+        package init(path: Path = .any, method: String? = nil, headers: [HeaderEntry] = []) {
             self.path = path
             self.method = method
             self.headers = headers
+        }
+    }
+
+    package struct HeaderEntry: Sendable, Equatable {
+        package enum Value: Sendable, Equatable { case exact(String), prefix(String), present(Bool) }
+
+        package var name: String
+        package var value: Value
+
+        package init(name: String, value: Value) {
+            self.name = name
+            self.value = value
         }
     }
 
@@ -221,7 +232,7 @@ package struct TrafficPart: Sendable, Equatable {
 package struct AccessPart: Sendable, Equatable {
     package enum MTLS: String, Sendable, CaseIterable { case strict, permissive }
     package enum Action: String, Sendable, CaseIterable { case allow, deny }
-    package enum Key: String, Sendable, CaseIterable { case source, route, total }
+    package enum Key: String, BitwiseCopyable, Sendable, CaseIterable { case source, route, total }
 
     package var mtls: MTLS
     package var allowsByDefault: Bool

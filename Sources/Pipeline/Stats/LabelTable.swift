@@ -45,6 +45,11 @@ package final class LabelTable: Sendable {
         }
     }
 
+    /// What metrics call a service: `payment`, and `payment.shop` outside of the default namespace.
+    package func service(_ name: String, namespace: String) -> LabelID {
+        id(namespace == "default" ? name : "\(name).\(namespace)")
+    }
+
     /// `other` for a number this table never gave out.
     package func text(_ id: LabelID) -> String {
         contents.withLock { Int(id.number) < $0.texts.count ? $0.texts[Int(id.number)] : $0.texts[0] }

@@ -1,0 +1,61 @@
+package import Pipeline
+
+/// Lets a call through only if the access policies of this service say so; otherwise 403, flag AZ, naming policy and rule.
+package final class Authz: ConnectionFilter, RequestHeadFilter {
+    package static let name: FilterName = "authz"
+
+    package struct Config: FilterConfig {
+        package enum Mode: String, CaseIterable, ConfigValue { case enforce, shadow }
+
+        let mode: Mode
+
+        package init(_ fields: inout ConfigFields) {
+            mode = fields.read("mode", default: .enforce, "Refuse what the policies deny, or only count it.")
+        }
+    }
+
+    private let memory = PinnedMemory()
+    private let table: AccessTable
+    private let isShadow: Bool
+    /// Of this service, where it has but one; 0: not known.
+    private let ownPort: UInt16
+    private let allowed: Counter
+    private let denied: Counter
+    private let shadowDenied: Counter
+
+    package init(_ config: Config, _ stage: inout StageSetup) {
+        isShadow = config.mode == .shadow
+        allowed = stage.counter("allowed_total", "Requests let through.")
+        denied = stage.counter("denied_total", "Requests answered 403.")
+        shadowDenied = stage.counter(
+            "shadow_denied_total", "Requests let through that mode enforce, or enforcing the policies in shadow, would have answered 403.")
+        if !stage.isInbound {
+            stage.refuse(because: "access policies protect the called service: put authz into its inbound chain")
+        }
+        let traffic = stage.snapshot?.traffic
+        let own = traffic?.services.filter { $0.name == traffic?.workload.service && $0.namespace == traffic?.workload.namespace } ?? []
+        ownPort = own.count == 1 ? UInt16(clamping: own[0].port) : 0
+        // While it is only being described there is nothing to protect.
+        table = AccessTable(
+            stage.snapshot?.access ?? AccessPart(allowsByDefault: false), trustDomain: stage.snapshot?.trust.trustDomain ?? "",
+            in: memory)
+    }
+
+    /// On an HTTP listener every request is decided by itself, and answered; a connection is let through.
+    package func onConnection(_ connection: borrowing Connection) -> ConnectionVerdict { .next }
+
+    package func onRequestHead(_ exchange: borrowing Exchange) -> RequestVerdict {
+        let port = exchange.storage.pointee.connection.pointee.servicePort
+        let decision = table.decide(
+            AccessTable.Call(
+                peer: exchange.source.peer, port: port > 0 ? port : ownPort, method: exchange.storage.pointee.request.methodText,
+                path: exchange.storage.pointee.pathNow))
+        if decision.isAllowed || isShadow {
+            allowed.increment()
+            if !decision.isAllowed || !decision.isAllowedWithShadow { shadowDenied.increment() }
+            return .next
+        }
+        denied.increment()
+        return .reply(403, pinned: decision.body, because: decision.reason, flag: .AZ)
+    }
+}
