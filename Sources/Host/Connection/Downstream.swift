@@ -357,20 +357,23 @@ struct Downstream: BitwiseCopyable {
     }
 
     private func prepareExchange() {
-        let memory = worker.w.pointee.takeExchangeMemory()
+        let (memory, slot) = worker.w.pointee.takeExchange()
         let filters = withUnsafeMutablePointer(to: &d.pointee.filters) { $0 }
         memory.storage.initialize(
             to: ExchangeStorage(
                 chain: chain, actions: worker.w.pointee.ring, connection: filters, memory: memory, pool: worker.w.pointee.blocks,
                 random: Random(seed: 0), now: now))
         memory.storage.pointee.owner = UnsafeMutableRawPointer(d)
+        memory.storage.pointee.loop = UInt16(worker.w.pointee.index)
+        memory.storage.pointee.slot = slot
+        memory.storage.pointee.suspendGeneration = worker.w.pointee.exchangeSlots[Int(slot)].generation
         d.pointee.exchange = memory.storage
     }
 
     private func discardPrepared() {
         guard let x = d.pointee.exchange, !d.pointee.hasBegun else { return }
         x.pointee.arena.freeAll()
-        worker.w.pointee.giveExchangeMemory(x)
+        worker.w.pointee.giveExchange(x)
         d.pointee.exchange = nil
         d.pointee.input.unpin(&worker.w.pointee.buffers)
     }
@@ -576,7 +579,7 @@ struct Downstream: BitwiseCopyable {
         }
         let old = x.pointee.chain
         x.pointee.arena.freeAll()
-        worker.w.pointee.giveExchangeMemory(x)
+        worker.w.pointee.giveExchange(x)
         d.pointee.exchange = nil
         d.pointee.hasBegun = false
         d.pointee.exchangeDeadline = .distantFuture
@@ -719,6 +722,15 @@ struct Downstream: BitwiseCopyable {
         if !worker.w.pointee.loop.move(d.pointee.timer, to: deadline) {
             d.pointee.timer = worker.w.pointee.loop.arm(at: deadline, Self.onTimer, UnsafeMutableRawPointer(d))
         }
+    }
+
+    /// A filter's decision came from elsewhere.
+    func resume(_ x: UnsafeMutablePointer<ExchangeStorage>, generation: UInt32, _ verdict: RequestVerdict) -> Bool {
+        guard d.pointee.hasBegun, d.pointee.exchange == x else { return false }
+        guard ChainRun(x).resume(generation: generation, verdict, at: now) else { return false }
+        perform()
+        pump()
+        return true
     }
 
     private func timeOut() {

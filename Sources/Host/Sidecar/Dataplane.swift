@@ -65,6 +65,12 @@ package final class Dataplane {
         self.entrances = entrances
         self.snapshot = snapshot
         for index in 0..<workers { loops.append(try start(index, application)) }
+        let targets = loops
+        context.resumer.connect { token, verdict in
+            guard Int(token.loop) < targets.count else { return }
+            let target = targets[Int(token.loop)]
+            target.thread.mailbox.post { _ in target.worker.worker.resume(token, verdict) }
+        }
         try open()
     }
 

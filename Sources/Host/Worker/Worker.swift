@@ -119,6 +119,18 @@ struct Worker: BitwiseCopyable {
         }
     }
 
+    // MARK: Resuming
+
+    /// A decision for an exchange that a filter suspended.
+    func resume(_ token: ResumeToken, _ verdict: RequestVerdict) {
+        let slot = Int(token.slot)
+        guard slot < w.pointee.exchangeSlots.count, w.pointee.exchangeSlots[slot].isLive,
+            let block = w.pointee.exchangeSlots[slot].block
+        else { return w.pointee.stats.staleResumes.increment() }
+        let x = ExchangeMemory(block: block).storage
+        if !Downstream(owner: x).resume(x, generation: token.generation, verdict) { w.pointee.stats.staleResumes.increment() }
+    }
+
     // MARK: Drain
 
     /// Inbound callers are asked to leave with their next answer; idle ones are closed.

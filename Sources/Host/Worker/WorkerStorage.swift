@@ -12,8 +12,9 @@ struct WorkerStorage: ~Copyable {
     let stats: WorkerStats
 
     var buffers = BufferPool()
-    var freeExchanges: UnsafeMutableRawPointer?
-    var freeExchangeCount = 0
+    var exchangeSlots: [ExchangeSlot] = []
+    /// Last used first, so that warm memory is used again.
+    var freeSlots: [UInt32] = []
 
     var inbound: UnsafeMutablePointer<Chain>
     var outbound: UnsafeMutablePointer<Chain>
@@ -61,34 +62,45 @@ struct WorkerStorage: ~Copyable {
         blocks.deinitialize(count: 1)
         blocks.deallocate()
         scratch.deallocate()
-        var next = freeExchanges
-        while let block = next {
-            next = block.load(as: UnsafeMutableRawPointer?.self)
-            block.deallocate()
-        }
+        for slot in exchangeSlots { slot.block?.deallocate() }
     }
 
     // MARK: Exchange memory
 
-    /// Blocks kept for reuse; about 6 KiB each.
+    /// Exchanges kept for reuse; about 6 KiB each.
     private static let freeExchangesMax = 512
 
-    mutating func takeExchangeMemory() -> ExchangeMemory {
-        if let block = freeExchanges {
-            freeExchanges = block.load(as: UnsafeMutableRawPointer?.self)
-            freeExchangeCount -= 1
-            return ExchangeMemory(block: block)
+    /// Memory for an exchange and the slot it is found under by a `ResumeToken`.
+    mutating func takeExchange() -> (memory: ExchangeMemory, slot: UInt32) {
+        if let slot = freeSlots.popLast() {
+            let block = exchangeSlots[Int(slot)].block ?? .allocate(byteCount: ExchangeMemory.byteCount, alignment: 16)
+            exchangeSlots[Int(slot)].block = block
+            exchangeSlots[Int(slot)].isLive = true
+            return (ExchangeMemory(block: block), slot)
         }
-        return ExchangeMemory(block: .allocate(byteCount: ExchangeMemory.byteCount, alignment: 16))
+        let block = UnsafeMutableRawPointer.allocate(byteCount: ExchangeMemory.byteCount, alignment: 16)
+        exchangeSlots.append(ExchangeSlot(block: block, isLive: true))
+        return (ExchangeMemory(block: block), UInt32(exchangeSlots.count - 1))
     }
 
-    mutating func giveExchangeMemory(_ storage: UnsafeMutablePointer<ExchangeStorage>) {
-        let block = UnsafeMutableRawPointer(storage)
-        guard freeExchangeCount < Self.freeExchangesMax else { return block.deallocate() }
-        block.storeBytes(of: freeExchanges, as: UnsafeMutableRawPointer?.self)
-        freeExchanges = block
-        freeExchangeCount += 1
+    mutating func giveExchange(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        let slot = Int(x.pointee.slot)
+        // Tokens of this exchange must not fit the next one.
+        exchangeSlots[slot].generation = x.pointee.suspendGeneration &+ 1
+        exchangeSlots[slot].isLive = false
+        if freeSlots.count >= Self.freeExchangesMax {
+            exchangeSlots[slot].block?.deallocate()
+            exchangeSlots[slot].block = nil
+        }
+        freeSlots.append(UInt32(slot))
     }
+}
+
+/// One exchange's memory, and the generation its next user goes on counting from.
+struct ExchangeSlot {
+    var block: UnsafeMutableRawPointer?
+    var generation: UInt32 = 0
+    var isLive = false
 }
 
 /// What the data path counts below the chain: bytes that never became a request, connections, handshakes.
@@ -105,6 +117,7 @@ struct WorkerStats {
     let upstreamConnectFailed: Counter
     let upstreamStale: Counter
     let timeouts: Counter
+    let staleResumes: Counter
 
     init(_ stats: StatsRegistry, loop: Int) {
         downstreamOpened = stats.counter("weft_downstream_connections_total", "Connections accepted from callers.", loop: loop)
@@ -122,6 +135,8 @@ struct WorkerStats {
             "weft_upstream_connect_failures_total", "Connections to endpoints that failed or took too long.", loop: loop)
         upstreamStale = stats.counter(
             "weft_upstream_stale_total", "Requests moved to a new connection because a pooled one had gone stale.", loop: loop)
+        staleResumes = stats.counter(
+            "weft_stale_resumes_total", "Decisions of filters that came after their exchange had ended.", loop: loop)
         timeouts = stats.counter("weft_downstream_timeouts_total", "Connections closed because the caller was too slow.", loop: loop)
     }
 }

@@ -40,6 +40,9 @@ public struct StageSetup {
             slotStart: 0)
     }
 
+    /// Resumes exchanges that a filter suspended.
+    public var resumer: Resumer { context.resumer }
+
     private var labels: [StatsRegistry.Label] {
         [StatsRegistry.Label("direction", isInbound ? "inbound" : "outbound"), StatsRegistry.Label("stage", id)]
     }
@@ -107,6 +110,7 @@ package final class BuildContext: Sendable {
     package let upstreams = LabelTable()
     package let endpoints = EndpointDirectory()
     package let endpointStates = EndpointStates()
+    package let resumer = Resumer()
 
     package init(loops: Int) {
         self.loops = loops
