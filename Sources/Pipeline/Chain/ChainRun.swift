@@ -170,7 +170,7 @@ package struct ChainRun {
             let stage = unsafe Int(chain.pointee.requestHead.stages[entry])
             enter(through: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.requestHead.filters[scope &* count &+ entry].onRequestHead(Exchange(x))
+            let verdict = unsafe chain.pointee.onRequestHead(entry, scope: scope, Exchange(x))
             if unsafe x.pointee.editFailed { return climbFailure(ProxyError(.editsTooLarge), below: stage) }
             if verdict.kind != .next { return settle(verdict, at: stage) }
             entry &+= 1
@@ -205,7 +205,7 @@ package struct ChainRun {
     }
 
     private func resolve() {
-        unsafe x.pointee.destination = x.pointee.chain.pointee.router.resolve(Exchange(x))
+        unsafe x.pointee.destination = x.pointee.chain.pointee.resolve(Exchange(x))
         unsafe x.pointee.isResolved = true
     }
 
@@ -233,8 +233,8 @@ package struct ChainRun {
             let stage = unsafe Int(chain.pointee.requestBody.stages[entry])
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.requestBody.filters[scope &* count &+ entry]
-                .onRequestBody(Exchange(x), BodyPiece(piece, isLast: isLast))
+            let verdict = unsafe chain.pointee.onRequestBody(
+                entry, scope: scope, Exchange(x), BodyPiece(piece, isLast: isLast))
             switch verdict.kind {
             case .next: break
             case .suspend where unsafe x.pointee.state == .waiting:
@@ -280,13 +280,12 @@ package struct ChainRun {
     /// Takes the response head in `x.response` up through the stages above `stage`, then sends it.
     private func climbResponse(below stage: Int) {
         let chain = unsafe x.pointee.chain
-        let count = unsafe chain.pointee.responseHead.count
         var entry = unsafe Int(chain.pointee.responseHead.start[stage]) - 1
         while entry >= 0 {
             let stage = unsafe Int(chain.pointee.responseHead.stages[entry])
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.responseHead.filters[scope &* count &+ entry].onResponseHead(Exchange(x))
+            let verdict = unsafe chain.pointee.onResponseHead(entry, scope: scope, Exchange(x))
             switch verdict.kind {
             case .next: break
             case .retry where unsafe x.pointee.canRetry: return retry(at: stage, after: verdict.delay)
@@ -325,14 +324,12 @@ package struct ChainRun {
 
     private func observeResponseBody(_ piece: Bytes, isLast: Bool, below stage: Int) {
         let chain = unsafe x.pointee.chain
-        let count = unsafe chain.pointee.responseBody.count
         var entry = unsafe Int(chain.pointee.responseBody.start[stage]) - 1
         while entry >= 0 {
             let stage = unsafe Int(chain.pointee.responseBody.stages[entry])
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            unsafe chain.pointee.responseBody.filters[scope &* count &+ entry]
-                .onResponseBody(Exchange(x), BodyPiece(piece, isLast: isLast))
+            unsafe chain.pointee.onResponseBody(entry, scope: scope, Exchange(x), BodyPiece(piece, isLast: isLast))
             entry &-= 1
         }
     }
@@ -362,13 +359,12 @@ package struct ChainRun {
         unsafe x.pointee.error = error
         unsafe x.pointee.response.status = 0
         let chain = unsafe x.pointee.chain
-        let count = unsafe chain.pointee.failure.count
         var entry = unsafe Int(chain.pointee.failure.start[stage]) - 1
         while entry >= 0 {
             let stage = unsafe Int(chain.pointee.failure.stages[entry])
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.failure.filters[scope &* count &+ entry].onFailure(Exchange(x), error)
+            let verdict = unsafe chain.pointee.onFailure(entry, scope: scope, Exchange(x), error)
             switch verdict.kind {
             case .pass: break
             case .retry where unsafe x.pointee.canRetry: return retry(at: stage, after: verdict.delay)
@@ -486,7 +482,6 @@ package struct ChainRun {
     private func endPasses(from stage: Int, _ kind: Outcome.Kind) {
         guard unsafe Int(x.pointee.reached) > stage else { return }
         let chain = unsafe x.pointee.chain
-        let count = unsafe chain.pointee.outcome.count
         let outcome = unsafe Outcome(kind: kind, status: x.pointee.response.status, error: x.pointee.error)
         var entry = unsafe Int(chain.pointee.outcome.start[Int(x.pointee.reached)]) - 1
         while entry >= 0 {
@@ -494,7 +489,7 @@ package struct ChainRun {
             guard index >= stage else { break }
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: index)
             let scope = unsafe Int(x.pointee.scopes[index])
-            unsafe chain.pointee.outcome.filters[scope &* count &+ entry].onOutcome(Exchange(x), outcome)
+            unsafe chain.pointee.onOutcome(entry, scope: scope, Exchange(x), outcome)
             entry &-= 1
         }
         unsafe x.pointee.reached = UInt8(truncatingIfNeeded: stage)
