@@ -729,6 +729,9 @@ struct Downstream: BitwiseCopyable {
         guard d.pointee.hasBegun, d.pointee.exchange == x else { return false }
         guard ChainRun(x).resume(generation: generation, verdict, at: now) else { return false }
         perform()
+        if d.pointee.exchange == x, let upstream = x.pointee.upstream {
+            Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).receive()
+        }
         pump()
         return true
     }

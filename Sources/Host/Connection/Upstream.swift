@@ -30,6 +30,8 @@ struct UpstreamStorage {
     /// Whether the request's body goes out in chunks of our own.
     var sendsChunks = false
     var wroteTrailers = false
+    /// The answer's head has been delivered; its body waits until the runner takes it.
+    var hasHead = false
     let trustEpoch: UInt32
     var machine = ClientMachine()
     var input = IOBuffer()
@@ -159,6 +161,7 @@ struct Upstream: BitwiseCopyable {
         u.pointee.machine.begin(x.pointee.request.method)
         u.pointee.sendsChunks = false
         u.pointee.wroteTrailers = false
+        u.pointee.hasHead = false
         if case .chunked = x.pointee.request.framing { u.pointee.sendsChunks = true }
         HeadEncoding.request(x, into: &u.pointee.output, &worker.w.pointee.buffers)
         let kept = x.pointee.replay.bytes
@@ -224,6 +227,7 @@ struct Upstream: BitwiseCopyable {
                 downstream.settle()
                 guard u.pointee.exchange != nil, downstream.acceptsBody else { break }
             }
+            if let x, u.pointee.hasHead, !ChainRun(x).acceptsResponseBody { break }
             steps += 1
             if steps > HostLimits.stepsPerTurn {
                 worker.w.pointee.loop.runAgain(u.pointee.registration, u.pointee.canRead ? .readable : [])
@@ -256,6 +260,7 @@ struct Upstream: BitwiseCopyable {
         case .head(let count):
             u.pointee.input.drop(count)
             u.pointee.input.pin()
+            u.pointee.hasHead = true
             ChainRun(x).responseHead(at: now)
             Downstream(owner: x).perform()
         case .bodyData(let offset, let count):
