@@ -29,7 +29,11 @@ let package = Package(
         .target(
             name: "Pipeline", exclude: ["README.md"],
             swiftSettings: strict + [.strictMemorySafety(), .enableExperimentalFeature("Lifetimes")]),
-        .target(name: "Filters", dependencies: ["Pipeline"], exclude: ["README.md"], swiftSettings: strict),
+        .target(
+            name: "Filters", dependencies: ["Pipeline"],
+            exclude: ["README.md"]
+                + ["Authz", "Breaker", "RateLimit", "Retry", "Router", "Stats", "TLS", "Timeout"].map { "\($0)/README.md" },
+            swiftSettings: strict),
         .target(
             name: "Host", dependencies: ["Pipeline", "COpenSSL", "CZstd", "CPlatform"], exclude: ["README.md"],
             swiftSettings: strict),
@@ -39,13 +43,17 @@ let package = Package(
         .target(
             name: "Weft", dependencies: ["ControlPlane", "Host", "Filters", "Pipeline", "CPlatform"], exclude: ["README.md"],
             swiftSettings: strict),
+        // The example of a filter of one's own; see its README.
+        .target(
+            name: "TenantGateFilter", dependencies: ["Pipeline"], path: "filters.d/tenant-gate", exclude: ["README.md"],
+            swiftSettings: strict),
         .executableTarget(name: "weft-main", dependencies: ["Weft"], swiftSettings: strict),
 
         // Tests mirror Sources, folder for folder.
         .target(
-            name: "WeftTesting", dependencies: ["Pipeline"], path: "Tests/Support", swiftSettings: strict),
+            name: "WeftTesting", dependencies: ["Filters", "Pipeline"], path: "Tests/Support", swiftSettings: strict),
         .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "WeftTesting"], swiftSettings: strict),
-        .testTarget(name: "FiltersTests", dependencies: ["Filters", "Pipeline", "WeftTesting"], swiftSettings: strict),
+        .testTarget(name: "FiltersTests", dependencies: ["Filters", "Pipeline", "TenantGateFilter", "WeftTesting"], swiftSettings: strict),
         .testTarget(name: "HostTests", dependencies: ["Host", "Pipeline", "COpenSSL", "WeftTesting"], swiftSettings: strict),
         .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
