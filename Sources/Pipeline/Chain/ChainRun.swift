@@ -174,7 +174,7 @@ package struct ChainRun {
             let stage = unsafe Int(chain.pointee.requestHead.stages[entry])
             enter(through: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.requestHead.filters[scope &* count &+ entry].onRequestHead(Exchange(x))
+            let verdict = unsafe chain.pointee.callRequestHead(entry, scope, x)
             if unsafe x.pointee.editFailed { return climbFailure(ProxyError(.editsTooLarge), below: stage) }
             if verdict.kind != .next { return settle(verdict, at: stage) }
             entry &+= 1
@@ -209,7 +209,7 @@ package struct ChainRun {
     }
 
     private func resolve() {
-        unsafe x.pointee.destination = x.pointee.chain.pointee.router.resolve(Exchange(x))
+        unsafe x.pointee.destination = x.pointee.chain.pointee.resolve(x)
         unsafe x.pointee.isResolved = true
     }
 
@@ -237,8 +237,7 @@ package struct ChainRun {
             let stage = unsafe Int(chain.pointee.requestBody.stages[entry])
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.requestBody.filters[scope &* count &+ entry]
-                .onRequestBody(Exchange(x), BodyPiece(piece, isLast: isLast))
+            let verdict = unsafe chain.pointee.callRequestBody(entry, scope, x, piece, isLast: isLast)
             switch verdict.kind {
             case .next: break
             case .suspend where unsafe x.pointee.state == .waiting:
@@ -286,13 +285,12 @@ package struct ChainRun {
     /// Takes the response head in `x.response` up through the stages above `stage`, then sends it.
     private func climbResponse(below stage: Int) {
         let chain = unsafe x.pointee.chain
-        let count = unsafe chain.pointee.responseHead.count
         var entry = unsafe Int(chain.pointee.responseHead.start[stage]) - 1
         while entry >= 0 {
             let stage = unsafe Int(chain.pointee.responseHead.stages[entry])
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.responseHead.filters[scope &* count &+ entry].onResponseHead(Exchange(x))
+            let verdict = unsafe chain.pointee.callResponseHead(entry, scope, x)
             switch verdict.kind {
             case .next: break
             case .retry where unsafe x.pointee.canRetry: return retry(at: stage, after: verdict.delay)
@@ -331,14 +329,12 @@ package struct ChainRun {
 
     private func observeResponseBody(_ piece: Bytes, isLast: Bool, below stage: Int) {
         let chain = unsafe x.pointee.chain
-        let count = unsafe chain.pointee.responseBody.count
         var entry = unsafe Int(chain.pointee.responseBody.start[stage]) - 1
         while entry >= 0 {
             let stage = unsafe Int(chain.pointee.responseBody.stages[entry])
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            unsafe chain.pointee.responseBody.filters[scope &* count &+ entry]
-                .onResponseBody(Exchange(x), BodyPiece(piece, isLast: isLast))
+            unsafe chain.pointee.callResponseBody(entry, scope, x, piece, isLast: isLast)
             entry &-= 1
         }
     }
@@ -368,13 +364,12 @@ package struct ChainRun {
         unsafe x.pointee.error = error
         unsafe x.pointee.response.status = 0
         let chain = unsafe x.pointee.chain
-        let count = unsafe chain.pointee.failure.count
         var entry = unsafe Int(chain.pointee.failure.start[stage]) - 1
         while entry >= 0 {
             let stage = unsafe Int(chain.pointee.failure.stages[entry])
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.failure.filters[scope &* count &+ entry].onFailure(Exchange(x), error)
+            let verdict = unsafe chain.pointee.callFailure(entry, scope, x, error)
             switch verdict.kind {
             case .pass: break
             case .retry where unsafe x.pointee.canRetry: return retry(at: stage, after: verdict.delay)
@@ -494,7 +489,6 @@ package struct ChainRun {
     private func endPasses(from stage: Int, _ kind: Outcome.Kind) {
         guard unsafe Int(x.pointee.reached) > stage else { return }
         let chain = unsafe x.pointee.chain
-        let count = unsafe chain.pointee.outcome.count
         let outcome = unsafe Outcome(kind: kind, status: x.pointee.response.status, error: x.pointee.error)
         var entry = unsafe Int(chain.pointee.outcome.start[Int(x.pointee.reached)]) - 1
         while entry >= 0 {
@@ -502,7 +496,7 @@ package struct ChainRun {
             guard index >= stage else { break }
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: index)
             let scope = unsafe Int(x.pointee.scopes[index])
-            unsafe chain.pointee.outcome.filters[scope &* count &+ entry].onOutcome(Exchange(x), outcome)
+            unsafe chain.pointee.callOutcome(entry, scope, x, outcome)
             entry &-= 1
         }
         unsafe x.pointee.reached = UInt8(truncatingIfNeeded: stage)
