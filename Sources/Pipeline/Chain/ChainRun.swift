@@ -391,7 +391,11 @@ package struct ChainRun {
     private func retry(at stage: Int, after delay: Nanoseconds) {
         if unsafe x.pointee.state == .waiting { unsafe x.pointee.actions.pointee.push(.cancelAttempt) }
         endPasses(from: stage + 1, .superseded)
-        unsafe x.pointee.requestEdits.rollBack(keepingThrough: stage)
+        if unsafe !x.pointee.requestEdits.isEmpty {
+            // Where it is bound may hang on what is taken back.
+            unsafe x.pointee.requestEdits.rollBack(keepingThrough: stage)
+            unsafe x.pointee.isResolved = false
+        }
         unsafe x.pointee.responseEdits.rollBack(keepingThrough: -1)
         dropTimers(below: stage)
         unsafe x.pointee.isLocalReply = false
