@@ -7,9 +7,9 @@ enum AdminConfig {
         var writer = JSONWriter(pretty: true)
         writer.object { writer in
             writer.member("name", sidecar.settings.name)
-            writer.member("service", sidecar.settings.service)
-            writer.member("namespace", sidecar.settings.namespace)
-            writer.member("version", sidecar.settings.version)
+            writer.member("service", sidecar.settings.workload.service)
+            writer.member("namespace", sidecar.settings.workload.namespace)
+            writer.member("version", sidecar.settings.workload.version)
             if let credentials = sidecar.identity?.credentials {
                 writer.member("identity", credentials.id.description)
                 writer.member("certificateExpires", Timestamp(credentials.identity.expires).description)

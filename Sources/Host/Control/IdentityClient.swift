@@ -25,14 +25,14 @@ final class IdentityClient {
     private let workload: Workload
     private let token: JoinToken?
     private let tokenText: String
-    private let log: Log
+    private let log: SidecarLog
     private var machine: RenewalMachine
     private var call: ServiceCall?
     private var wakeup: Wakeup?
 
     /// - Parameter token: as it was handed over; only needed until there is a certificate.
     init(
-        on loop: EventLoop, _ folder: StateFolder, controlPlane: SocketAddress, workload: Workload, token: String?, log: Log
+        on loop: EventLoop, _ folder: StateFolder, controlPlane: SocketAddress, workload: Workload, token: String?, log: SidecarLog
     ) throws {
         self.loop = loop
         self.folder = folder

@@ -29,7 +29,7 @@ final class MetricsExporter {
     private let service: String
     private let incarnation: String
     private let target: () -> ServiceTarget?
-    private let log: Log
+    private let log: SidecarLog
     private let counters: Counters
     private let zstd: Zstd
     private var machine: ExportMachine
@@ -45,7 +45,7 @@ final class MetricsExporter {
     ///   - target: nil while there is no identity to go there with.
     ///   - counterLoop: the registry's index of the control loop.
     init(
-        on loop: EventLoop, _ context: BuildContext, service: String, incarnation: String, interval: Nanoseconds, counterLoop: Int, log: Log,
+        on loop: EventLoop, _ context: BuildContext, service: String, incarnation: String, interval: Nanoseconds, counterLoop: Int, log: SidecarLog,
         target: @escaping () -> ServiceTarget?
     ) throws(Zstd.Problem) {
         self.loop = loop

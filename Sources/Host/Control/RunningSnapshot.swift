@@ -14,12 +14,12 @@ final class RunningSnapshot {
     private(set) var versions: [SnapshotPart: String] = [:]
     private(set) var sources: [SnapshotPart: Source] = [:]
     /// The stages that a pushed chain may not lack.
-    private(set) var required: [(direction: ChainBuilder.Direction, id: String)] = []
+    private(set) var required: [ChainBuilder.Direction: [String]] = [:]
 
     private let folder: StateFolder
-    private let log: Log
+    private let log: SidecarLog
 
-    init(waiting snapshot: Snapshot, _ folder: StateFolder, log: Log) {
+    init(waiting snapshot: Snapshot, _ folder: StateFolder, log: SidecarLog) {
         self.snapshot = snapshot
         self.folder = folder
         self.log = log
@@ -57,24 +57,12 @@ final class RunningSnapshot {
 
     // MARK: Local files
 
-    /// What the sidecar's own files would make of the snapshot: chains of theirs stand in until the control plane's come.
-    func candidate(_ files: LocalConfig) -> Snapshot {
-        if let whole = files.snapshot { return whole }
-        guard let chain = files.chain, sources[.chain] == nil || sources[.chain] == .local else { return snapshot }
-        var candidate = snapshot
-        candidate.chain = chain
-        return candidate
-    }
-
-    /// The files are in force now, and name what pushed chains may not lack.
-    func take(_ files: LocalConfig) {
-        snapshot = candidate(files)
-        if files.snapshot != nil {
-            for part in SnapshotPart.allCases { sources[part] = .local }
-        }
-        guard let chain = files.chain else { return }
-        if sources[.chain] == nil { sources[.chain] = .local }
-        required = chain.inbound.filter(\.required).map { (.inbound, $0.id) } + chain.outbound.filter(\.required).map { (.outbound, $0.id) }
+    /// The sidecar's own files are in force now.
+    func take(_ files: SidecarFiles) {
+        required = files.requiredStages
+        guard let whole = files.snapshot else { return }
+        snapshot = whole
+        for part in SnapshotPart.allCases { sources[part] = .local }
     }
 
     // MARK: Pushes
@@ -83,10 +71,12 @@ final class RunningSnapshot {
     func candidate(_ pushed: PushedPart) throws -> Snapshot {
         let candidate = try merging(pushed.part, pushed.body)
         if pushed.part == .chain {
-            let missing = required.filter { stage in
-                !(stage.direction == .inbound ? candidate.chain.inbound : candidate.chain.outbound).contains { $0.id == stage.id }
+            let missing = ChainBuilder.Direction.allCases.flatMap { direction in
+                let stages = direction == .inbound ? candidate.chain.inbound : candidate.chain.outbound
+                return (required[direction] ?? []).filter { id in !stages.contains { $0.id == id } }
+                    .map { "\(direction.rawValue) stage \"\($0)\"" }
             }
-            guard missing.isEmpty else { throw Refusal.lacksRequired(missing.map { "\($0.direction.rawValue) stage \"\($0.id)\"" }) }
+            guard missing.isEmpty else { throw Refusal.lacksRequired(missing) }
         }
         return candidate
     }

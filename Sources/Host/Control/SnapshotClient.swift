@@ -15,7 +15,7 @@ final class SnapshotClient {
 
     private let loop: EventLoop
     private let owner: Owner
-    private let log: Log
+    private let log: SidecarLog
     private var machine: SubscriberMachine
     private var call: ServiceCall?
     private var stream: FramedStream?
@@ -29,7 +29,7 @@ final class SnapshotClient {
     /// Why the last push of a part was refused; gone with the next that is accepted.
     private(set) var refusals: [SnapshotPart: String] = [:]
 
-    init(on loop: EventLoop, have: [SnapshotPart: String], owner: Owner, log: Log) {
+    init(on loop: EventLoop, have: [SnapshotPart: String], owner: Owner, log: SidecarLog) {
         self.loop = loop
         self.owner = owner
         self.log = log

@@ -10,7 +10,7 @@ extension Sidecar {
         init(_ settings: SidecarSettings, _ dataplane: Dataplane.Addresses) {
             self.dataplane = dataplane
             outbound = zip(settings.entrances.outbound, dataplane.outbound).map { entrance, address in
-                (entrance.namespace == "default" ? entrance.service : "\(entrance.service).\(entrance.namespace)", address)
+                (entrance.namespace == settings.workload.namespace ? entrance.service : "\(entrance.service).\(entrance.namespace)", address)
             }
         }
 

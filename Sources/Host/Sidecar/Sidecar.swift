@@ -15,7 +15,7 @@ package final class Sidecar {
     let dataplane: Dataplane
     let running: RunningSnapshot
     let settings: SidecarSettings
-    let log: Log
+    let log: SidecarLog
     private(set) var identity: IdentityClient?
     private(set) var push: SnapshotClient?
     private(set) var exporter: MetricsExporter?
@@ -24,7 +24,7 @@ package final class Sidecar {
     private let registry: FilterRegistry
     private let folder: StateFolder
     private let incarnation: String
-    private let reload: () throws -> LocalConfig?
+    private let reload: (() throws -> SidecarFiles)?
     private let reloadFailures: Counter
     private var admin: AdminServer?
     private var shutdown: Shutdown?
@@ -33,34 +33,34 @@ package final class Sidecar {
     /// Opens everything and serves, on the last good snapshot or on local files; steering begins with `run`.
     ///
     /// - Parameters:
-    ///   - local: reads the sidecar's own files; called now and at every SIGHUP. Nil: there are none. What it throws is
-    ///     logged in full, and the old config stays.
+    ///   - snapshot: of local files, for a sidecar without a control plane.
+    ///   - software: the version of weft, for `weft ps`.
+    ///   - reload: reads the sidecar's own files again, at SIGHUP; nil: there are none. What it throws is logged in full, and
+    ///     the old config stays.
     package init(
-        settings: SidecarSettings, registry: FilterRegistry, software: String, log: Log = Log(),
-        local: @escaping () throws -> LocalConfig? = { nil }
+        settings: SidecarSettings, snapshot: Snapshot? = nil, registry: FilterRegistry, software: String, log: SidecarLog = SidecarLog(),
+        reload: (() throws -> SidecarFiles)? = nil
     ) throws {
         precondition(settings.workers >= 1 && settings.workers < StatsRegistry.loopsMax, "the control loop counts as one more")
         self.settings = settings
         self.registry = registry
         self.log = log
-        reload = local
+        self.reload = reload
         incarnation = Self.hex(Entropy.bytes(16))
         loop = try EventLoop()
-        folder = try StateFolder(settings.state)
+        folder = try StateFolder(settings.stateDirectory)
 
-        // What to run on, before anybody can come in: the last good parts, local files over them.
-        let waiting = Snapshot.waiting(
-            for: TrafficPart.WorkloadRef(service: settings.service, namespace: settings.namespace, version: settings.version))
+        // What to run on, before anybody can come in.
+        let waiting = Snapshot.waiting(for: settings.workload)
         running = RunningSnapshot(waiting: waiting, folder, log: log)
         if settings.controlPlane != nil { running.loadLastGood() }
-        if let files = try local() { running.take(files) }
+        running.take(SidecarFiles(snapshot: snapshot, requiredStages: settings.requiredStages))
         do {
             dataplane = try Self.dataplane(settings, registry, running.snapshot)
         } catch let refusal as ChainBuilder.Refusal where settings.controlPlane != nil {
             // Another build of weft wrote it, with other filters: wait to be told rather than not start at all.
             log.error("the last good snapshot does not build here: \(refusal.problems.joined(separator: "; "))")
             running.forgetLastGood(waiting)
-            if let files = try local() { running.take(files) }
             dataplane = try Self.dataplane(settings, registry, running.snapshot)
         }
         addresses = Addresses(settings, dataplane.addresses)
@@ -89,8 +89,8 @@ package final class Sidecar {
 
     private func identify() throws {
         if let controlPlane = settings.controlPlane {
-            let workload = IdentityClient.Workload(namespace: settings.namespace, service: settings.service, version: settings.version)
-            let identity = try IdentityClient(on: loop, folder, controlPlane: controlPlane, workload: workload, token: settings.token, log: log)
+            let workload = IdentityClient.Workload(namespace: settings.workload.namespace, service: settings.workload.service, version: settings.workload.version)
+            let identity = try IdentityClient(on: loop, folder, controlPlane: controlPlane.address, workload: workload, token: controlPlane.token, log: log)
             identity.onChange = { [unowned self] _, trustLost in
                 secure(trustLost: trustLost)
                 // A stream is waiting for it.
@@ -102,10 +102,11 @@ package final class Sidecar {
             }
             self.identity = identity
             secure(trustLost: false)
-        } else if let certificates = settings.certificates {
-            let own = try LocalIdentity(keyPEM: certificates.key, chainPEM: certificates.chain)
-            guard let id = own.id else { throw CertificateError("the certificate carries no SPIFFE id") }
-            let credentials = try WorkloadCredentials(identity: own, id: id, rootsPEM: String(decoding: certificates.roots, as: UTF8.self))
+        } else if let files = settings.certificateFiles {
+            let own = try LocalIdentity(keyPEM: Files.readSecret(files.key), chainPEM: Files.read(files.certificate))
+            guard let id = own.id else { throw CertificateError("\(files.certificate) carries no SPIFFE id") }
+            let roots = String(decoding: try Files.read(files.bundle), as: UTF8.self)
+            let credentials = try WorkloadCredentials(identity: own, id: id, rootsPEM: roots)
             dataplane.setTLS(server: try credentials.serverContext(), client: try credentials.clientContext(), trustChanged: false)
         }
     }
@@ -123,7 +124,7 @@ package final class Sidecar {
 
     /// Where the control plane is and as whom to go there; nil without an identity.
     private func target() -> ServiceTarget? {
-        guard let controlPlane = settings.controlPlane, let credentials = identity?.credentials, let context = try? credentials.clientContext()
+        guard let controlPlane = settings.controlPlane?.address, let credentials = identity?.credentials, let context = try? credentials.clientContext()
         else { return nil }
         return ServiceTarget(controlPlane, tls: (context, credentials.controlPlane(at: controlPlane)))
     }
@@ -150,15 +151,16 @@ package final class Sidecar {
                 renewCertificate: { [unowned self] in identity?.hurry() }), log: log)
         if settings.application == nil { push?.setHealth(true, reason: "there is no application to probe") }
         exporter = try MetricsExporter(
-            on: loop, dataplane.context, service: settings.service, incarnation: incarnation, interval: settings.exportInterval,
+            on: loop, dataplane.context, service: settings.workload.service, incarnation: incarnation, interval: settings.exportInterval,
             counterLoop: settings.workers, log: log, target: { [unowned self] in target() })
     }
 
     private func hello(_ software: String) -> PushMessage.Hello {
-        let endpoints = addresses.dataplane.inbound.map { [PushMessage.Endpoint(port: settings.servicePort, address: $0.description)] } ?? []
+        // All of the service's ports, which the control plane knows, are reached through the one inbound port.
+        let endpoints = addresses.dataplane.inbound.map { [PushMessage.Endpoint(port: max(1, Int($0.port)), address: $0.description)] } ?? []
         return PushMessage.Hello(
-            sidecar: settings.name, incarnation: incarnation, namespace: settings.namespace, service: settings.service,
-            version: settings.version, software: software, endpoints: endpoints,
+            sidecar: settings.name, incarnation: incarnation, namespace: settings.workload.namespace, service: settings.workload.service,
+            version: settings.workload.version, software: software, endpoints: endpoints,
             filters: registry.filters.map { PushMessage.Filter(name: $0.name, schema: FilterSchema(name: $0.name, fields: $0.fields).json) })
     }
 
@@ -201,9 +203,8 @@ package final class Sidecar {
     /// SIGHUP: the files again, checked before anything changes.
     func readFilesAgain() {
         do {
-            guard let files = try reload() else { return log.note("there are no local files to read again") }
-            let candidate = running.candidate(files)
-            try dataplane.apply(candidate)
+            guard let files = try reload?() else { return log.note("there are no local files to read again") }
+            if let snapshot = files.snapshot { try dataplane.apply(snapshot) }
             running.take(files)
             log.note("read the local files again")
         } catch {

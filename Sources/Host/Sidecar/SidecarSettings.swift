@@ -1,14 +1,37 @@
 package import Pipeline
 
-/// All that a sidecar is told at its start.
+/// How one sidecar process runs: where it listens, what it stands beside, where it keeps its things. Not what it decides:
+/// that is the snapshot.
 package struct SidecarSettings: Sendable {
-    /// How it goes: each phase is bounded.
+    package var workload: TrafficPart.WorkloadRef
+    /// Unique among the mesh's workloads; what `weft ps` shows.
+    package var name: String
+    package var workers = 1
+    package var entrances = Dataplane.Entrances()
+    /// Where the application listens; nil for a caller that serves nothing.
+    package var application: SocketAddress?
+    /// Loopback TCP; the unix socket in the state directory is always there.
+    package var admin: SocketAddress?
+    package var stateDirectory: String
+    /// PEM files, for a sidecar without a control plane.
+    package var certificateFiles: CertificateFiles?
+    /// Nil: local files alone.
+    package var controlPlane: ControlPlane?
+    /// Stage ids that a pushed chain must have, by direction.
+    package var requiredStages: [ChainBuilder.Direction: [String]] = [:]
+    /// Path of a GET that says whether the application is well; nil: that it accepts connections is enough.
+    package var healthPath: String?
+    /// Between two batches of metrics.
+    package var exportInterval = Nanoseconds.seconds(2)
+    package var drain = Drain()
+
+    /// How it goes: each phase ends as soon as there is nothing to wait for, and at its bound.
     package struct Drain: Sendable {
         /// Between the announcement and closing the inbound port: callers' sidecars hear of it within a second.
         package var announcement = Nanoseconds.seconds(1)
         /// For inbound requests in flight (Istio's `terminationDrainDuration` is 5 s, Kubernetes' whole grace period 30 s).
         package var inboundMax = Nanoseconds.seconds(15)
-        /// For the application to end, or to make no more calls.
+        /// For the application to end and its calls to be answered.
         package var outboundMax = Nanoseconds.seconds(5)
         /// For the last metrics to be acknowledged.
         package var flushMax = Nanoseconds.seconds(3)
@@ -16,46 +39,45 @@ package struct SidecarSettings: Sendable {
         package init() {}
     }
 
-    /// Names the sidecar across restarts.
-    package var name: String
-    package var service: String
-    package var namespace = "default"
-    /// Of the service; empty for one without versions.
-    package var version = ""
-    /// Of the service, which the inbound port stands for.
-    package var servicePort = 8080
-    package var application: SocketAddress?
-    /// Path of a GET that says whether the application is well; nil: that it accepts connections is enough.
-    package var healthPath: String?
-    package var entrances = Dataplane.Entrances()
-    package var admin: SocketAddress?
-    /// The state folder.
-    package var state: String
-    package var workers = 1
-    /// Nil: local files alone.
-    package var controlPlane: SocketAddress?
-    package var token: String?
-    package var exportInterval = Nanoseconds.seconds(2)
-    package var drain = Drain()
-    /// PEM of key, chain and roots, without a control plane; nil: no identity, inbound is plaintext.
-    package var certificates: (key: [UInt8], chain: [UInt8], roots: [UInt8])?
+    package struct CertificateFiles: Sendable {
+        package var certificate: String
+        package var key: String
+        package var bundle: String
 
-    package init(name: String, service: String, state: String) {
+        package init(certificate: String, key: String, bundle: String) {
+            self.certificate = certificate
+            self.key = key
+            self.bundle = bundle
+        }
+    }
+
+    package struct ControlPlane: Sendable {
+        package var address: SocketAddress
+        /// Needed until the first SVID is there.
+        package var token: String?
+
+        package init(address: SocketAddress, token: String?) {
+            self.address = address
+            self.token = token
+        }
+    }
+
+    package init(workload: TrafficPart.WorkloadRef, name: String, stateDirectory: String) {
+        self.workload = workload
         self.name = name
-        self.service = service
-        self.state = state
+        self.stateDirectory = stateDirectory
     }
 }
 
-/// What a sidecar's own files say; read again at SIGHUP.
-package struct LocalConfig: Sendable {
-    /// The whole snapshot of a sidecar that runs on local files alone.
+/// What a sidecar's own files say besides its settings; read again at SIGHUP.
+package struct SidecarFiles: Sendable {
+    /// Of a sidecar that runs on local files alone.
     package var snapshot: Snapshot?
-    /// Chains of `filters.d`: in force until the control plane's come, which may not lack its required stages.
-    package var chain: ChainPart?
+    /// Stage ids that a pushed chain must have, by direction.
+    package var requiredStages: [ChainBuilder.Direction: [String]]
 
-    package init(snapshot: Snapshot? = nil, chain: ChainPart? = nil) {
+    package init(snapshot: Snapshot? = nil, requiredStages: [ChainBuilder.Direction: [String]] = [:]) {
         self.snapshot = snapshot
-        self.chain = chain
+        self.requiredStages = requiredStages
     }
 }

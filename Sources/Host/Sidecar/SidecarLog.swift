@@ -1,11 +1,11 @@
 internal import Glibc
 
 /// Lines for people on standard error: when, how bad, what.
-package struct Log: Sendable {
+package struct SidecarLog: Sendable {
     private let write: @Sendable (String) -> Void
 
     /// - Parameter write: takes one line without its end; by default standard error does.
-    package init(_ write: @escaping @Sendable (String) -> Void = Log.standardError) { self.write = write }
+    package init(_ write: @escaping @Sendable (String) -> Void = SidecarLog.standardError) { self.write = write }
 
     package func note(_ text: String) { line("note", text) }
     package func warning(_ text: String) { line("warning", text) }
