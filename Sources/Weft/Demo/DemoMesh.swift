@@ -179,7 +179,7 @@ final class DemoMesh {
     }
 
     /// A folder and all in it, without following links.
-    private static func remove(_ path: String) {
+    static func remove(_ path: String) {
         var status = stat()
         guard lstat(path, &status) == 0 else { return }
         if status.st_mode & S_IFMT == S_IFDIR {

@@ -28,6 +28,7 @@ final class DemoService {
     private var requests: [String: Int] = [:]
     private var statuses: [UInt16: Int] = [:]
     private var waiting: [(reply: ServiceReply, response: ServiceResponse, due: Instant)] = []
+    private var timer = Timer.none
     private var orders = 0
 
     init(_ name: Name, version: String, on loop: EventLoop, environment: (String) -> String?) {
@@ -42,6 +43,11 @@ final class DemoService {
         let server = ServiceServer(on: loop) { [unowned self] request, reply in handle(request, reply) }
         try server.listen(at: address)
         self.server = server
+    }
+
+    func close() {
+        server?.close()
+        loop.cancel(timer)
     }
 
     private static func address(_ url: String) -> SocketAddress? {
@@ -139,7 +145,7 @@ final class DemoService {
 
     private func arm() {
         guard let first = waiting.first else { return }
-        _ = loop.arm(
+        timer = loop.arm(
             at: first.due,
             { context, _ in Unmanaged<DemoService>.fromOpaque(context).takeUnretainedValue().answerDue() },
             Unmanaged.passUnretained(self).toOpaque())
