@@ -1,0 +1,92 @@
+import Pipeline
+
+/// The file of `weft sidecar --config FILE`: a sidecar on local files alone (ARCHITECTURE §10).
+struct SidecarFile: ConfigRecord {
+    struct ServiceName: ConfigRecord {
+        let name: String
+        let namespace: String
+        let version: String
+
+        init(_ fields: inout ConfigFields) {
+            name = fields.read("name", "The service this sidecar stands beside.", .label)
+            namespace = fields.read("namespace", default: "default", "Its namespace.", .label)
+            version = fields.read("version", default: "", "Its version; empty if it has none.")
+        }
+    }
+
+    struct Inbound: ConfigRecord {
+        let address: String
+        let plaintext: Bool
+
+        init(_ fields: inout ConfigFields) {
+            address = fields.read("address", "Where callers come in: host:port.", .nonEmpty)
+            plaintext = fields.read("plaintext", default: false, "Take plaintext and know no identities. For tests and closed networks.")
+        }
+    }
+
+    struct Outbound: ConfigRecord {
+        let service: String
+        let namespace: String?
+        let address: String
+
+        init(_ fields: inout ConfigFields) {
+            service = fields.read("service", "The service that this local port leads to.", .label)
+            namespace = fields.read("namespace", "Its namespace; the sidecar's own, if left out.", .label)
+            address = fields.read("address", "Where the application calls it: host:port, or unix:/path.", .nonEmpty)
+        }
+    }
+
+    struct Files: ConfigRecord {
+        let certificate: String
+        let key: String
+        let bundle: String
+
+        init(_ fields: inout ConfigFields) {
+            certificate = fields.read("certificate", "PEM: this workload's X.509-SVID, intermediates behind it.", .nonEmpty)
+            key = fields.read("key", "PEM: its private key.", .nonEmpty)
+            bundle = fields.read("bundle", "PEM: the roots to trust.", .nonEmpty)
+        }
+    }
+
+    struct Chains: ConfigRecord {
+        let inbound: [StageEntry]
+        let outbound: [StageEntry]
+
+        init(_ fields: inout ConfigFields) {
+            inbound = fields.read("inbound", default: [], "Stages of the inbound chain; empty: the default chain.", .count(0...64))
+            outbound = fields.read("outbound", default: [], "Stages of the outbound chain; empty: the default chain.", .count(0...64))
+        }
+    }
+
+    let service: ServiceName
+    let trustDomain: String
+    let workers: Int
+    let inbound: Inbound?
+    let proxy: String?
+    let outbound: [Outbound]
+    let application: String?
+    let admin: String?
+    let state: String
+    let tls: Files?
+    let filters: String?
+    let chains: Chains
+    let resources: [ConfigNode]
+    let node: ConfigNode
+
+    init(_ fields: inout ConfigFields) {
+        service = fields.read("service", "Who this sidecar is.")
+        trustDomain = fields.read("trustDomain", default: "weft.internal", "Of all identities, unless a Mesh resource says so.", .domain)
+        workers = fields.read("workers", default: 1, "Event loops; one per core at most.", .in(1...256))
+        inbound = fields.read("inbound", "The port in front of the application.")
+        proxy = fields.read("proxy", "The HTTP proxy port for the application (HTTP_PROXY).")
+        outbound = fields.read("outbound", default: [], "One local port per service the application calls.", .count(0...256))
+        application = fields.read("application", "Where the application listens: host:port, or unix:/path.")
+        admin = fields.read("admin", "Loopback port of /livez, /readyz, /config and /metrics; the unix socket is always there.")
+        state = fields.read("state", default: "weft-state", "Directory for what must survive a restart.", .nonEmpty)
+        tls = fields.read("tls", "Certificate files; without them no mTLS can be spoken.")
+        filters = fields.read("filters", "A folder with inbound/NN-name.json and outbound/NN-name.json.", .nonEmpty)
+        chains = fields.read("chains", "The chains, in place of a folder.")
+        resources = fields.read("resources", default: [], "Resources of the mesh, as for weft apply.", .count(0...10_000))
+        node = fields.node
+    }
+}

@@ -1,0 +1,51 @@
+package import Pipeline
+
+/// How one sidecar process runs: where it listens, what it stands beside, where it keeps its things. Not what it decides:
+/// that is the snapshot.
+package struct SidecarSettings: Sendable {
+    package var workload: TrafficPart.WorkloadRef
+    /// Unique among the mesh's workloads; what `weft ps` shows.
+    package var name: String
+    package var workers = 1
+    package var entrances = Dataplane.Entrances()
+    /// Where the application listens; nil for a caller that serves nothing.
+    package var application: SocketAddress?
+    /// Loopback TCP; the unix socket in the state directory is always there.
+    package var admin: SocketAddress?
+    package var stateDirectory: String
+    /// PEM files, for a sidecar without a control plane.
+    package var certificateFiles: CertificateFiles?
+    /// Nil: local files alone.
+    package var controlPlane: ControlPlane?
+    /// Stage ids that a pushed chain must have, by direction.
+    package var requiredStages: [ChainBuilder.Direction: [String]] = [:]
+
+    package struct CertificateFiles: Sendable {
+        package var certificate: String
+        package var key: String
+        package var bundle: String
+
+        package init(certificate: String, key: String, bundle: String) {
+            self.certificate = certificate
+            self.key = key
+            self.bundle = bundle
+        }
+    }
+
+    package struct ControlPlane: Sendable {
+        package var address: SocketAddress
+        /// Needed until the first SVID is there.
+        package var token: String?
+
+        package init(address: SocketAddress, token: String?) {
+            self.address = address
+            self.token = token
+        }
+    }
+
+    package init(workload: TrafficPart.WorkloadRef, name: String, stateDirectory: String) {
+        self.workload = workload
+        self.name = name
+        self.stateDirectory = stateDirectory
+    }
+}
