@@ -52,6 +52,7 @@ extension ConfigProblem {
                     $0.member("file", related.source.name)
                     $0.member("line", related.position.line)
                     $0.member("column", related.position.column)
+                    $0.member("endColumn", related.source.position(at: related.range.upperBound).column)
                     $0.member("message", related.label)
                 }
             }

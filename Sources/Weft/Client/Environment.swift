@@ -5,6 +5,13 @@ internal import Glibc
 package enum Environment {
     package static func value(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 
+    /// The host's own name, up to its first dot; empty if it has none.
+    package static var hostName: String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return "" }
+        return String(decoding: name.prefix { $0 != 0 && $0 != 0x2E }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
     /// All of them, `NAME=value`, for processes we start.
     package static var all: [String] {
         var list: [String] = []

@@ -10,7 +10,7 @@ package enum ReportedProblem {
         let related = node["related"].flatMap { related -> ConfigProblem.Related? in
             guard let source = sources.first(where: { $0.name == related.text("file") }) else { return nil }
             let start = offset(related, "column", in: source)
-            return ConfigProblem.Related(source: source, range: start..<start, label: related.text("message"))
+            return ConfigProblem.Related(source: source, range: start..<max(start, offset(related, "endColumn", in: source)), label: related.text("message"))
         }
         let suggestion = node["suggestion"]?.string
         let label = node["label"]?.string

@@ -1,3 +1,4 @@
+internal import ControlPlane
 internal import Pipeline
 
 enum ConfigCheckCommand {
@@ -84,7 +85,20 @@ struct OfflineCheck {
             return try addStages(path.hasPrefix("/") ? "/" + parent : parent, direction)
         }
         fileCount += 1
-        resources.append(source)
+        guard path != "-", let root = ConfigReader.read(source).root, Self.isSidecarConfig(root) else {
+            resources.append(source)
+            return
+        }
+        do throws(LocalConfig.Refusal) {
+            problems += try LocalConfig.read(path, filters: filters).warnings
+        } catch {
+            problems += error.problems
+        }
+    }
+
+    /// Resources have a kind and a name, misspelt or not; a sidecar's config has neither.
+    private static func isSidecarConfig(_ root: ConfigNode) -> Bool {
+        root.isObject && root["kind"] == nil && root["name"] == nil && LocalConfig.fields.contains { root[$0.key] != nil }
     }
 
     private mutating func addStages(_ folder: String, _ direction: ChainDirection) throws(CommandFailure) {

@@ -93,6 +93,21 @@ struct RunTests {
         #expect(Transcript().run("config", "check", folder.path + "/filters.d/outbound") == .configuration)
     }
 
+    @Test("config check tells a sidecar's config from resources, whichever key is misspelt")
+    func sidecarConfig() throws {
+        let folder = try ScratchFolder()
+        let good = try folder.write("{\"service\":{\"name\":\"payment\"},\"application\":\"127.0.0.1:8080\",\"proxy\":\"127.0.0.1:0\"}", "sidecar.json")
+        #expect(Transcript().run("config", "check", good) == .ok)
+        let typo = try folder.write("{\"service\":{\"name\":\"payment\"},\"aplication\":\"127.0.0.1:8080\"}", "typo.json")
+        let transcript = Transcript()
+        #expect(transcript.run("config", "check", typo) == .configuration)
+        #expect(transcript.err.contains("did you mean \"application\"?"))
+        let resource = try folder.write("{\"knd\":\"Service\",\"name\":\"payment\"}", "resource.json")
+        let other = Transcript()
+        #expect(other.run("config", "check", resource) == .configuration)
+        #expect(other.err.contains("did you mean \"kind\"?"))
+    }
+
     @Test("filters describe knows every standard filter and suggests near misses")
     func filters() {
         for filter in FilterRegistry(StandardFilters.all).filters {

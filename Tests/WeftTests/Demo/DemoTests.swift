@@ -9,7 +9,7 @@ import Testing
 struct DemoTests {
     @Test("The shop it applies is the fixture, and every file it leaves to be tried is as valid as it says")
     func resources() throws {
-        let path = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+        let path = #filePath.split(separator: "/").dropLast(4).joined(separator: "/")
         let fixture = try Files.read("/\(path)/Tests/Fixtures/shop.json")
         #expect(DemoResources.shop.split(separator: "\n") == String(decoding: fixture, as: UTF8.self).split(separator: "\n"))
         let schemas = FilterRegistry(StandardFilters.all).filters.map { ($0.name, FilterSchema(name: $0.name, fields: $0.fields)) }
