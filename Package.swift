@@ -57,5 +57,8 @@ let package = Package(
         .testTarget(name: "HostTests", dependencies: ["Host", "Pipeline", "COpenSSL", "WeftTesting"], swiftSettings: strict),
         .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
+        .testTarget(name: "WeftTests", dependencies: ["Weft", "Host", "Pipeline"], swiftSettings: strict),
+        // What no compiler checks: see its README.
+        .testTarget(name: "TidyTests", exclude: ["README.md"], swiftSettings: strict),
     ]
 )
