@@ -197,7 +197,7 @@ extension Plane {
         }
         let rows = Explanation(resources, filters: knownFilters).rows(for: service, caller: caller, rule: query["rule"])
         return .json {
-            $0.key("items")
+            $0.key("rows")
             $0.array {
                 for row in rows {
                     $0.object {

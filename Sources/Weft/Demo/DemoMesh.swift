@@ -66,7 +66,7 @@ final class DemoMesh {
     }
 
     private func startControlPlane() throws {
-        let process = try ChildProcess("control-plane", ["control-plane", "--state", folder + "/control-plane"], log: folder + "/log/control-plane.log")
+        let process = try ChildProcess("control-plane", ["control-plane", "--state", folder + "/control-plane", "--trust-domain", "shop.internal"], log: folder + "/log/control-plane.log")
         controlPlane = process
         let path = folder + "/control-plane/endpoints.json"
         try wait("the control plane listens", for: .seconds(15)) { Inputs.exists(path) && (try? api.get("/v1/version")) != nil }
