@@ -1,4 +1,3 @@
-internal import ControlPlane
 internal import Glibc
 internal import Host
 internal import Pipeline
@@ -8,37 +7,42 @@ enum SidecarCommand {
     static let command = Command(
         "sidecar", "run a sidecar beside a service", flags: SidecarPlan.flags,
         details: """
-            On a control plane it joins with a token once, keeps its key and certificate in --state, and needs no token again. With
-            --config it runs on local files alone. It prints one line when it is ready, and writes where it listens to endpoints.json
-            in its state directory. SIGTERM drains: readiness fails first, callers leave, then it exits.
+            On local files alone (--config), or on a control plane: it joins with a token, gets its certificate, and takes its
+            chains from there; the last good ones are kept in --state and served from when the control plane is away. One line on
+            standard output says where everything is; endpoints.json in --state says it to programs.
+            SIGTERM drains and ends it, a second one does not wait; SIGHUP reads its files again.
             """,
         examples: [
-            "weft sidecar --control-plane 127.0.0.1:15012 --token-file payment.token --service payment --version v1 --app unix:/run/payment.sock --state ./payment",
+            "weft sidecar --control-plane 127.0.0.1:15012 --token-file payment.token --service payment --version v1 --app unix:/run/payment.sock --state /var/lib/weft/payment",
             "weft sidecar --config sidecar.json",
-        ], run: run)
+        ],
+        run: run)
 
     private static func run(_ invocation: Invocation) throws -> ExitCode {
         let plan = try SidecarPlan(invocation)
-        for warning in plan.warnings { invocation.console.note(warning.rendered()) }
+        if !plan.warnings.isEmpty { invocation.console.report(plan.warnings) }
+        // Before any thread starts: all of them inherit it.
         Signals.block(Sidecar.signals)
-        signal(SIGPIPE, SIG_IGN)
-        let file = invocation.optional("config")
-        let schemas = invocation.schemas
-        let reload: (() throws -> SidecarFiles)? = file.map { file in
-            {
-                let local = try LocalConfig.read(file, filters: schemas)
-                return SidecarFiles(snapshot: local.snapshot, requiredStages: local.settings.requiredStages)
-            }
-        }
+        let console = invocation.console
+        let sidecar: Sidecar
         do {
-            let sidecar = try Sidecar(
-                settings: plan.settings, snapshot: plan.snapshot, registry: invocation.filters, software: WeftVersion.text, reload: reload)
-            invocation.console.print(sidecar.readyLine)
-            try sidecar.run()
+            sidecar = try Sidecar(
+                settings: plan.settings, snapshot: plan.snapshot, registry: invocation.filters, software: WeftVersion.text,
+                reload: {
+                    let again = try SidecarPlan(invocation)
+                    if !again.warnings.isEmpty { console.report(again.warnings) }
+                    return SidecarFiles(snapshot: again.snapshot, requiredStages: again.settings.requiredStages)
+                })
         } catch let refusal as ChainBuilder.Refusal {
             throw CommandFailure.configuration([], summary: refusal.problems.joined(separator: "\n"))
         } catch {
-            throw CommandFailure.no("the sidecar stopped: \(error)")
+            throw CommandFailure.system("the sidecar cannot start: \(error)")
+        }
+        console.print(sidecar.readyLine)
+        do {
+            try sidecar.run()
+        } catch let failure as SidecarFailure {
+            throw CommandFailure.no("\(failure)")
         }
         return .ok
     }
