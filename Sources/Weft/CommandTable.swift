@@ -3,7 +3,7 @@ package enum CommandTable {
     package static let all: [Command] =
         [
             DemoCommand.command,
-            TokenCommand.create,
+            ControlPlaneCommand.command, SidecarCommand.command, TokenCommand.create,
             ApplyCommand.command, GetCommand.command, DeleteCommand.command, ExplainCommand.command,
             PsCommand.command, StatCommand.command,
             ConfigCheckCommand.command,

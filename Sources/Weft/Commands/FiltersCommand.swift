@@ -101,9 +101,14 @@ enum FiltersCommand {
             invocation.console.print(answer.prettyJSON)
             return .ok
         }
-        var table = Table([.left("NAME"), .left("CONFIG")])
+        var table = Table([.left("NAME"), .left("CONFIG"), .left("SIDECARS")])
         for item in answer.items("items") {
-            table.add([Table.Cell(item.text("name")), Table.Cell(item.items("fields").map { $0.text("key") }.joined(separator: ", "))])
+            let keys = item["schema"]?.items("fields").map { $0.text("key") } ?? []
+            let sidecars = item.items("sidecars").compactMap(\.string)
+            table.add([
+                Table.Cell(item.text("name")), Table.Cell(keys.joined(separator: ", ")),
+                Table.Cell(sidecars.isEmpty ? "" : sidecars.joined(separator: ", ")),
+            ])
         }
         invocation.console.print(table.rendered(invocation.console.style))
         return .ok

@@ -10,7 +10,7 @@ enum StatCommand {
             Flag("total", .toggle, "Since the beginning instead of in the window."),
             Flag("watch", .toggle, letter: "w", "Again every second until Ctrl-C."), .output, .controlPlane,
         ],
-        details: "SUCCESS is the share of answers below 500 and other than 403 and 429.",
+        details: "SUCCESS is the share of answers that are not 5xx; STATUSES counts since the beginning.",
         examples: ["weft stat", "weft stat --window 30s --watch", "weft stat --reporter destination -o json"], run: run)
 
     private static func run(_ invocation: Invocation) throws -> ExitCode {
@@ -35,7 +35,7 @@ enum CallTable {
     static func window(_ items: [ConfigNode]) -> Table {
         var table = Table([
             .left("SRC"), .left("DST"), .left("VERSION"), .left("ROUTE"), .right("RPS"), .right("SUCCESS"), .right("P50"), .right("P95"), .right("P99"),
-            .right("CONNS"),
+            .right("CONNS"), .left("STATUSES"),
         ])
         for item in items {
             let success = item["success"]?.number
@@ -44,6 +44,7 @@ enum CallTable {
                     Table.Cell(Figures.rate(item["rps"]?.number)), Table.Cell(Figures.share(success), tone(success)),
                     Table.Cell(Figures.latency(item["p50Seconds"]?.number)), Table.Cell(Figures.latency(item["p95Seconds"]?.number)),
                     Table.Cell(Figures.latency(item["p99Seconds"]?.number)), Table.Cell(item["connections"]?.integer.map { Figures.count($0) } ?? ""),
+                    statuses(item),
                 ])
         }
         return table
@@ -52,10 +53,17 @@ enum CallTable {
     static func totals(_ items: [ConfigNode]) -> Table {
         var table = Table([.left("SRC"), .left("DST"), .left("VERSION"), .left("ROUTE"), .right("REQUESTS"), .left("STATUSES")])
         for item in items {
-            let statuses = (item["statuses"]?.keys ?? []).sorted().map { "\($0): \(Figures.count(item["statuses"]?[$0]?.integer ?? 0))" }
-            table.add(names(item) + [Table.Cell(Figures.count(item["requests"]?.integer ?? 0)), Table.Cell(statuses.joined(separator: ", "))])
+            table.add(names(item) + [Table.Cell(Figures.count(item["requests"]?.integer ?? 0)), statuses(item)])
         }
         return table
+    }
+
+    /// `200: 1,234, 503: 2`; the sidecar's own refusals of callers and failures stand out.
+    private static func statuses(_ item: ConfigNode) -> Table.Cell {
+        let codes = (item["statuses"]?.keys ?? []).sorted()
+        let text = codes.map { "\($0): \(Figures.count(item["statuses"]?[$0]?.integer ?? 0))" }.joined(separator: ", ")
+        let isBad = codes.contains { $0.hasPrefix("5") || $0 == "403" || $0 == "429" }
+        return Table.Cell(text, isBad ? .odd : .plain)
     }
 
     private static func names(_ item: ConfigNode) -> [Table.Cell] {

@@ -6,10 +6,10 @@ enum VersionCommand {
         run: { invocation in
             var writer = JSONWriter(pretty: true)
             writer.object {
-                $0.member("version", Version.text)
+                $0.member("version", WeftVersion.text)
                 $0.member("filters", invocation.filters.filters.map(\.name))
             }
-            invocation.console.print(invocation.wantsJSON ? writer.text : "weft \(Version.text)")
+            invocation.console.print(invocation.wantsJSON ? writer.text : "weft \(WeftVersion.text)")
             return .ok
         })
 }

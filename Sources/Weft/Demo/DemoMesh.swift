@@ -66,7 +66,7 @@ final class DemoMesh {
     }
 
     private func startControlPlane() throws {
-        let process = try ChildProcess("control-plane", ["control-plane", "--state", folder + "/control-plane"], log: folder + "/log/control-plane.log")
+        let process = try ChildProcess("control-plane", ["control-plane", "--state", folder + "/control-plane", "--trust-domain", "shop.internal"], log: folder + "/log/control-plane.log")
         controlPlane = process
         let path = folder + "/control-plane/endpoints.json"
         try wait("the control plane listens", for: .seconds(15)) { Inputs.exists(path) && (try? api.get("/v1/version")) != nil }
@@ -158,21 +158,22 @@ final class DemoMesh {
         }
     }
 
-    /// Lets the sidecars drain and hand over their last figures; the control plane still answers afterwards.
+    /// Ends the services and lets the sidecars, which then have nobody to wait for, drain and hand over their last figures;
+    /// the control plane still answers afterwards.
     func endSidecars() {
+        for process in applications { process.signal(SIGTERM) }
+        for process in applications { process.end(within: .seconds(2)) }
+        applications = []
         for process in sidecars { process.signal(SIGTERM) }
-        for process in sidecars { process.end(within: .seconds(5)) }
+        for process in sidecars { process.end(within: .seconds(10)) }
         sidecars = []
     }
 
     /// Ends every process; the folder goes unless it is to stay.
     func end(keepingFolder: Bool) {
         endSidecars()
-        for process in applications { process.signal(SIGTERM) }
         controlPlane?.signal(SIGTERM)
-        for process in applications { process.end(within: .seconds(2)) }
         controlPlane?.end(within: .seconds(3))
-        applications = []
         controlPlane = nil
         signals?.close()
         if !keepingFolder { Self.remove(folder) }

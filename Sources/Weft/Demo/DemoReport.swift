@@ -30,7 +30,7 @@ struct DemoReport {
     var json: String {
         var writer = JSONWriter(pretty: true)
         writer.object { writer in
-            writer.member("version", Version.text)
+            writer.member("version", WeftVersion.text)
             writer.member("good", isGood)
             writer.member("syncedSeconds", rounded(syncedSeconds))
             writer.member("seconds", rounded(seconds))

@@ -55,7 +55,7 @@ struct RunTests {
     func streams() {
         let good = Transcript()
         _ = good.run("version")
-        #expect(good.out == "weft \(Version.text)\n")
+        #expect(good.out == "weft \(WeftVersion.text)\n")
         #expect(good.err.isEmpty)
         let bad = Transcript()
         _ = bad.run("stat", "--widnow", "3s")
