@@ -54,7 +54,7 @@ let package = Package(
             name: "WeftTesting", dependencies: ["Filters", "Pipeline"], path: "Tests/Support", swiftSettings: strict),
         .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "WeftTesting"], swiftSettings: strict),
         .testTarget(name: "FiltersTests", dependencies: ["Filters", "Pipeline", "TenantGateFilter", "WeftTesting"], swiftSettings: strict),
-        .testTarget(name: "HostTests", dependencies: ["Host", "Pipeline", "COpenSSL", "WeftTesting"], swiftSettings: strict),
+        .testTarget(name: "HostTests", dependencies: ["Host", "Filters", "Pipeline", "COpenSSL", "WeftTesting"], swiftSettings: strict),
         .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
         .testTarget(name: "WeftTests", dependencies: ["Weft", "Host", "Pipeline"], swiftSettings: strict),
