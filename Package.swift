@@ -29,7 +29,11 @@ let package = Package(
         .target(
             name: "Pipeline", exclude: ["README.md"],
             swiftSettings: strict + [.strictMemorySafety(), .enableExperimentalFeature("Lifetimes")]),
-        .target(name: "Filters", dependencies: ["Pipeline"], exclude: ["README.md"], swiftSettings: strict),
+        .target(
+            name: "Filters", dependencies: ["Pipeline"],
+            exclude: ["README.md"]
+                + ["Authz", "Breaker", "RateLimit", "Retry", "Router", "Stats", "TLS", "Timeout"].map { "\($0)/README.md" },
+            swiftSettings: strict),
         .target(
             name: "Host", dependencies: ["Pipeline", "COpenSSL", "CZstd", "CPlatform"], exclude: ["README.md"],
             swiftSettings: strict),
@@ -39,15 +43,27 @@ let package = Package(
         .target(
             name: "Weft", dependencies: ["ControlPlane", "Host", "Filters", "Pipeline", "CPlatform"], exclude: ["README.md"],
             swiftSettings: strict),
+        // The example of a filter of one's own; see its README.
+        .target(
+            name: "TenantGateFilter", dependencies: ["Pipeline"], path: "filters.d/tenant-gate", exclude: ["README.md"],
+            swiftSettings: strict),
         .executableTarget(name: "weft-main", dependencies: ["Weft"], swiftSettings: strict),
 
         // Tests mirror Sources, folder for folder.
         .target(
-            name: "WeftTesting", dependencies: ["Pipeline"], path: "Tests/Support", swiftSettings: strict),
+            name: "WeftTesting", dependencies: ["Filters", "Pipeline"], path: "Tests/Support", swiftSettings: strict),
         .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "WeftTesting"], swiftSettings: strict),
-        .testTarget(name: "FiltersTests", dependencies: ["Filters", "Pipeline", "WeftTesting"], swiftSettings: strict),
+        .testTarget(name: "FiltersTests", dependencies: ["Filters", "Pipeline", "TenantGateFilter", "WeftTesting"], swiftSettings: strict),
         .testTarget(name: "HostTests", dependencies: ["Host", "Pipeline", "COpenSSL", "WeftTesting"], swiftSettings: strict),
+        // A disk that fails, for the store's tests and for the simulation.
+        .target(
+            name: "ControlPlaneTesting", dependencies: ["ControlPlane", "Pipeline"], path: "Tests/ControlPlaneSupport",
+            swiftSettings: strict),
         .testTarget(
-            name: "ControlPlaneTests", dependencies: ["ControlPlane", "Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
+            name: "ControlPlaneTests", dependencies: ["ControlPlane", "ControlPlaneTesting", "Host", "Pipeline", "WeftTesting"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["ControlPlane", "ControlPlaneTesting", "Filters", "Pipeline", "WeftTesting"],
+            swiftSettings: strict),
     ]
 )

@@ -86,6 +86,7 @@ package struct ChainRun {
             // Nobody is left to forward the held piece to: the decision on it no longer matters.
             unsafe x.pointee.suspendGeneration &+= 1
             unsafe x.pointee.suspendedUntil = .distantFuture
+            unsafe x.pointee.replay.lose()
             unsafe climbFailure(error, below: Int(x.pointee.reached))
         case .descending, .suspended, .backingOff, .replying, .ended:
             break
@@ -117,7 +118,10 @@ package struct ChainRun {
         case .suspended where unsafe x.pointee.suspendedUntil <= now:
             unsafe x.pointee.suspendedUntil = .distantFuture
             let stage = unsafe x.pointee.stage
-            if unsafe x.pointee.suspendedInBody { unsafe x.pointee.actions.pointee.push(.cancelAttempt) }
+            if unsafe x.pointee.suspendedInBody {
+                unsafe x.pointee.replay.lose()
+                unsafe x.pointee.actions.pointee.push(.cancelAttempt)
+            }
             endPasses(from: Int(stage) + 1, .cancelled)
             climbFailure(ProxyError(.suspendedTooLong), below: Int(stage))
         default:
@@ -267,6 +271,8 @@ package struct ChainRun {
             unsafe x.pointee.actions.pointee.push(.cutDownstream)
             return end(.failed)
         }
+        // The piece stops here: a retry would send a body without it, or past the stage that refused it.
+        unsafe x.pointee.replay.lose()
         endPasses(from: stage + 1, .cancelled)
         if verdict.kind == .suspend {
             climbFailure(ProxyError(.filterFailed), below: stage)
@@ -448,7 +454,9 @@ package struct ChainRun {
             unsafe x.pointee.actions.pointee.push(.cutDownstream)
             return end(.failed)
         case .waiting: unsafe x.pointee.actions.pointee.push(.cancelAttempt)
-        case .suspended where unsafe x.pointee.suspendedInBody: unsafe x.pointee.actions.pointee.push(.cancelAttempt)
+        case .suspended where unsafe x.pointee.suspendedInBody:
+            unsafe x.pointee.replay.lose()
+            unsafe x.pointee.actions.pointee.push(.cancelAttempt)
         case .descending, .suspended, .backingOff: break
         }
         unsafe x.pointee.error = error

@@ -4,7 +4,7 @@ package struct ReplayBuffer: BitwiseCopyable {
     /// Bytes a stage wants kept; 0 means no stage asked.
     package private(set) var limit = 0
     package private(set) var count = 0
-    /// More than `limit` went by: the exchange can no longer be tried again.
+    /// More than `limit` went by, or a piece that not every stage let pass: the exchange can no longer be tried again.
     package private(set) var isLost = false
     private var memory: UnsafeMutableRawPointer?
     private var capacity = 0
@@ -16,13 +16,18 @@ package struct ReplayBuffer: BitwiseCopyable {
     package mutating func append(_ piece: Bytes) {
         guard !isLost, !piece.isEmpty, let base = unsafe piece.base else { return }
         guard count + piece.count <= limit else {
-            free()
-            isLost = true
+            lose()
             return
         }
         reserve(count + piece.count)
         unsafe memory.unsafelyUnwrapped.advanced(by: count).copyMemory(from: base, byteCount: piece.count)
         count += piece.count
+    }
+
+    /// A piece is missing that a retry would have to send.
+    package mutating func lose() {
+        free()
+        isLost = true
     }
 
     package var bytes: Bytes {

@@ -20,6 +20,10 @@ public struct TextView: ~Escapable, BitwiseCopyable {
     }
 }
 
+extension WordSet {
+    public func contains(_ word: TextView) -> Bool { contains(word.bytes) }
+}
+
 extension Bytes {
     package func equals(_ other: Bytes) -> Bool {
         guard count == other.count else { return false }
