@@ -64,6 +64,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "SimulationTests", dependencies: ["ControlPlane", "ControlPlaneTesting", "Filters", "Pipeline", "WeftTesting"],
+            exclude: ["README.md"],
             swiftSettings: strict),
     ]
 )
