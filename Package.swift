@@ -55,8 +55,16 @@ let package = Package(
         .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "WeftTesting"], swiftSettings: strict),
         .testTarget(name: "FiltersTests", dependencies: ["Filters", "Pipeline", "TenantGateFilter", "WeftTesting"], swiftSettings: strict),
         .testTarget(name: "HostTests", dependencies: ["Host", "Filters", "Pipeline", "COpenSSL", "WeftTesting"], swiftSettings: strict),
+        // A disk that fails, for the store's tests and for the simulation.
+        .target(
+            name: "ControlPlaneTesting", dependencies: ["ControlPlane", "Pipeline"], path: "Tests/ControlPlaneSupport",
+            swiftSettings: strict),
         .testTarget(
-            name: "ControlPlaneTests", dependencies: ["ControlPlane", "Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
+            name: "ControlPlaneTests", dependencies: ["ControlPlane", "ControlPlaneTesting", "Host", "Pipeline", "WeftTesting"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["ControlPlane", "ControlPlaneTesting", "Filters", "Pipeline", "WeftTesting"],
+            exclude: ["README.md"], swiftSettings: strict),
         .testTarget(name: "WeftTests", dependencies: ["Weft", "Host", "Pipeline"], swiftSettings: strict),
         // What no compiler checks: see its README.
         .testTarget(name: "TidyTests", exclude: ["README.md"], swiftSettings: strict),
