@@ -80,15 +80,15 @@ struct SidecarPlan {
 
     /// What may change while it runs. Throws `FilesRefused`, which says everything.
     static func readFiles(_ invocation: Invocation) throws -> SidecarFiles {
-        do {
+        do throws(CommandFailure) {
             if invocation.optional("config") != nil {
                 let plan = try SidecarPlan(invocation)
                 return SidecarFiles(snapshot: plan.snapshot, requiredStages: plan.settings.requiredStages)
             }
             guard let folder = invocation.optional("filters") else { return SidecarFiles() }
             return SidecarFiles(requiredStages: try requiredStages(in: folder, invocation.schemas).stages)
-        } catch let failure as CommandFailure {
-            throw FilesRefused(failure)
+        } catch {
+            throw FilesRefused(error)
         }
     }
 
