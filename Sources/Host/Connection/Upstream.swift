@@ -177,6 +177,13 @@ struct Upstream: BitwiseCopyable {
         if isLast { u.pointee.machine.requestDidEnd() }
     }
 
+    func sendTrailer(_ trailer: BodyStep.Trailer, in bytes: Bytes) {
+        guard !u.pointee.writeFailed, u.pointee.sendsChunks else { return }
+        if !u.pointee.wroteTrailers { u.pointee.output.append(Bytes("0\r\n"), &u.pointee.worker.w.pointee.buffers) }
+        u.pointee.wroteTrailers = true
+        BodyEncoding.trailer(trailer, in: bytes, to: &u.pointee.output, &u.pointee.worker.w.pointee.buffers)
+    }
+
     /// Whether more of a request's body can be taken.
     var acceptsBody: Bool { u.pointee.output.count < HostLimits.outputMax || u.pointee.writeFailed }
 

@@ -1,0 +1,139 @@
+internal import Pipeline
+
+/// How a connection ends, and when it has waited long enough.
+extension Downstream {
+    // MARK: Ends
+
+    /// Closes once everything written has left.
+    func finish() {
+        guard d.pointee.state == .open else { return }
+        d.pointee.state = .closing
+        awaitUntil(HostLimits.bodyProgressTime)
+    }
+
+    func startLingering() {
+        d.pointee.transport.finishWriting()
+        d.pointee.state = .lingering
+        awaitUntil(HostLimits.lingerTime)
+        linger()
+    }
+
+    /// Reads and drops until the caller closes too: closing with unread bytes would reset the answer away.
+    func linger() {
+        let scratch = UnsafeMutableRawPointer(worker.w.pointee.scratch.baseAddress!)
+        var rounds = 0
+        while rounds < HostLimits.stepsPerTurn {
+            switch Socket.read(d.pointee.transport.descriptor, into: scratch, count: worker.w.pointee.scratch.count) {
+            case .bytes: rounds += 1
+            case .wouldBlock: return
+            case .closed, .failed: return close()
+            }
+        }
+        close()
+    }
+
+    func close() {
+        guard d.pointee.state != .closed else { return }
+        let wasOpen = d.pointee.state == .open || d.pointee.state == .closing || d.pointee.state == .lingering
+        d.pointee.state = .closed
+        if d.pointee.hasBegun, let x = d.pointee.exchange {
+            ChainRun(x).downstreamFailed(ProxyError(.downstreamGone), at: now)
+            perform()
+        }
+        discardPrepared()
+        let worker = self.worker
+        if wasOpen, d.pointee.filters.admittedBy != 0 {
+            chain.pointee.connectionEnded(Connection(withUnsafeMutablePointer(to: &d.pointee.filters) { $0 }, now: now))
+        }
+        worker.w.pointee.loop.deregister(d.pointee.registration)
+        worker.w.pointee.loop.cancel(d.pointee.timer)
+        d.pointee.transport.close()
+        d.pointee.next?.pointee.previous = d.pointee.previous
+        if let previous = d.pointee.previous {
+            previous.pointee.next = d.pointee.next
+        } else {
+            worker.w.pointee.connections = d.pointee.next
+        }
+        worker.w.pointee.connectionCount -= 1
+        worker.w.pointee.stats.downstreamActive.decrement()
+        worker.w.pointee.loop.atEndOfTurn(
+            { context, _ in
+                let d = context.assumingMemoryBound(to: DownstreamStorage.self)
+                d.pointee.input.free(&d.pointee.worker.w.pointee.buffers)
+                d.pointee.output.free(&d.pointee.worker.w.pointee.buffers)
+                d.deinitialize(count: 1)
+                d.deallocate()
+            }, UnsafeMutableRawPointer(d))
+    }
+
+    // MARK: Time
+
+    func awaitUntil(_ wait: Nanoseconds) {
+        d.pointee.idleDeadline = now + wait
+        armTimer()
+    }
+
+    /// One timer per connection, moved only to fire earlier: a later deadline is found when it fires.
+    func armTimer() {
+        let deadline = min(d.pointee.idleDeadline, d.pointee.exchangeDeadline)
+        guard deadline < d.pointee.timerAt else { return }
+        d.pointee.timerAt = deadline
+        if !worker.w.pointee.loop.move(d.pointee.timer, to: deadline) {
+            d.pointee.timer = worker.w.pointee.loop.arm(at: deadline, Self.onTimer, UnsafeMutableRawPointer(d))
+        }
+    }
+
+    /// A filter's decision came from elsewhere.
+    func resume(_ x: UnsafeMutablePointer<ExchangeStorage>, generation: UInt32, _ verdict: RequestVerdict) -> Bool {
+        guard d.pointee.hasBegun, d.pointee.exchange == x else { return false }
+        guard ChainRun(x).resume(generation: generation, verdict, at: now) else { return false }
+        perform()
+        if d.pointee.exchange == x, let upstream = x.pointee.upstream {
+            Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).receive()
+        }
+        pump()
+        return true
+    }
+
+    func timeOut() {
+        d.pointee.timer = .none
+        d.pointee.timerAt = .distantFuture
+        if d.pointee.exchangeDeadline <= now, d.pointee.hasBegun, let x = d.pointee.exchange {
+            d.pointee.exchangeDeadline = .distantFuture
+            ChainRun(x).timer(at: now)
+            perform()
+            settle()
+        }
+        guard d.pointee.state != .closed else { return }
+        if d.pointee.idleDeadline <= now {
+            d.pointee.idleDeadline = .distantFuture
+            idled()
+        }
+        if d.pointee.state != .closed { armTimer() }
+    }
+
+    func idled() {
+        switch d.pointee.state {
+        case .sniffing, .handshaking:
+            worker.w.pointee.stats.timeouts.increment()
+            close()
+        case .closing, .lingering: close()
+        case .closed: break
+        case .open where d.pointee.isStalled:
+            worker.w.pointee.stats.timeouts.increment()
+            gone()
+        case .open where d.pointee.hasBegun && !wantsInput:
+            // It is the service that does not take the body: the stages' deadlines are for that.
+            awaitUntil(HostLimits.bodyProgressTime)
+        case .open:
+            switch d.pointee.machine.awaits {
+            case .request: close()
+            case .nothing: break
+            case .restOfHead, .body:
+                worker.w.pointee.stats.timeouts.increment()
+                answerAndFinish(408, Bytes("request incomplete in time"), ProxyError(.downstreamTimedOut))
+                settle()
+            }
+        }
+    }
+}

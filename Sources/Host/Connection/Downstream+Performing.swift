@@ -1,0 +1,170 @@
+internal import Pipeline
+
+/// What the runner ordered, turned into bytes for the caller and attempts upstream.
+extension Downstream {
+    // MARK: Performing
+
+    /// Does what the runner ordered. Never called within itself: what it does only appends to outputs and orders more.
+    func perform() {
+        guard let x = d.pointee.exchange else { return }
+        while let action = worker.w.pointee.ring.pointee.pop() {
+            switch action {
+            case .startAttempt: attempt(x)
+            case .cancelAttempt:
+                if let upstream = x.pointee.upstream {
+                    x.pointee.upstream = nil
+                    Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).cancel()
+                }
+            case .forwardRequestBody(let piece, let isLast):
+                if let upstream = x.pointee.upstream {
+                    Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).sendBody(piece, isLast: isLast)
+                }
+            case .sendResponseHead: sendHead(x)
+            case .forwardResponseBody(let piece, let isLast): sendBody(piece, isLast: isLast)
+            case .sendReply: sendReply(x)
+            case .cutDownstream: d.pointee.machine.abort()
+            case .setTimer(let deadline):
+                d.pointee.exchangeDeadline = deadline
+                armTimer()
+            case .finished: finished(x)
+            }
+        }
+    }
+
+    func attempt(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        guard let pool = worker.pool(of: x.pointee.endpoint) else {
+            return ChainRun(x).attemptFailed(ProxyError(.noEndpoint, isProvablyUnsent: true), at: now)
+        }
+        attempt(x, over: pool, fresh: false)
+    }
+
+    /// Sends the exchange over a connection to `pool`'s endpoint, a pooled one unless it must be `fresh`.
+    func attempt(_ x: UnsafeMutablePointer<ExchangeStorage>, over pool: UnsafeMutablePointer<UpstreamPool>, fresh: Bool) {
+        if d.pointee.machine.wantsBody() { d.pointee.output.append(Bytes(ReplyWriter.continueHead), &worker.w.pointee.buffers) }
+        if !fresh, let idle = pool.pointee.idle {
+            let upstream = Upstream(idle)
+            upstream.leaveIdleList()
+            upstream.begin(x)
+            return
+        }
+        switch Upstream.open(pool, worker) {
+        case .success(let upstream): upstream.begin(x)
+        case .failure(let error):
+            ChainRun(x).attemptFailed(error, at: now)
+            if fresh { perform() }
+        }
+    }
+
+    func sendHead(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        let plan = d.pointee.machine.sendsHead(status: x.pointee.response.status, framing: x.pointee.response.framing)
+        d.pointee.omitsBody = plan.omitsBody
+        d.pointee.sendsChunks = plan.framing == .chunked
+        d.pointee.wroteTrailers = false
+        HeadEncoding.response(
+            x, plan: plan, stripsReason: !d.pointee.isInbound, into: &d.pointee.output, &worker.w.pointee.buffers)
+    }
+
+    func sendInterim(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        guard d.pointee.machine.mayForwardInterim(status: x.pointee.response.status) else { return }
+        HeadEncoding.interim(x, into: &d.pointee.output, &worker.w.pointee.buffers)
+    }
+
+    func sendBody(_ piece: Bytes, isLast: Bool) {
+        d.pointee.filters.bytesSent &+= UInt64(piece.count)
+        if !d.pointee.omitsBody {
+            BodyEncoding.append(
+                piece, isLast: isLast, inChunks: d.pointee.sendsChunks, afterTrailers: d.pointee.wroteTrailers,
+                to: &d.pointee.output, &worker.w.pointee.buffers)
+        }
+        if isLast { d.pointee.responseEnded = true }
+    }
+
+    func sendTrailer(_ trailer: BodyStep.Trailer, in bytes: Bytes) {
+        guard d.pointee.sendsChunks, !d.pointee.omitsBody else { return }
+        if !d.pointee.wroteTrailers { d.pointee.output.append(Bytes("0\r\n"), &worker.w.pointee.buffers) }
+        d.pointee.wroteTrailers = true
+        BodyEncoding.trailer(trailer, in: bytes, to: &d.pointee.output, &worker.w.pointee.buffers)
+    }
+
+    func sendReply(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        let plan = d.pointee.machine.sendsHead(
+            status: x.pointee.response.status, framing: .length(Int64(x.pointee.replyBody.count)))
+        HeadEncoding.reply(
+            x, plan: plan, tellsReason: d.pointee.isInbound && d.pointee.filters.peer != nil && x.pointee.flag != .none,
+            into: &d.pointee.output, &worker.w.pointee.buffers)
+        d.pointee.filters.bytesSent &+= UInt64(x.pointee.replyBody.count)
+        d.pointee.responseEnded = true
+    }
+
+    /// The last outcome was given: the exchange's memory is free, and the connection goes on or closes.
+    func finished(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        if let upstream = x.pointee.upstream {
+            x.pointee.upstream = nil
+            Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).cancel()
+        }
+        let old = x.pointee.chain
+        x.pointee.arena.freeAll()
+        worker.w.pointee.giveExchange(x)
+        d.pointee.exchange = nil
+        d.pointee.hasBegun = false
+        d.pointee.exchangeDeadline = .distantFuture
+        if old != chain { worker.releaseRetiredChains() }
+        guard d.pointee.responseEnded else {
+            // Cut, or nobody is left to answer.
+            d.pointee.machine.abort()
+            if d.pointee.state == .open { close() }
+            return
+        }
+        switch d.pointee.machine.responseEnded() {
+        case .nextRequest, .drain:
+            d.pointee.input.unpin(&worker.w.pointee.buffers)
+            awaitUntil(HostLimits.downstreamIdleTime)
+        case .close: finish()
+        }
+    }
+
+    // MARK: Sending
+
+    /// Whether the caller's side has room for more of the response: all that was given before has left.
+    var acceptsBody: Bool { d.pointee.output.count < HostLimits.outputMax || d.pointee.state == .closed }
+
+    func flush() {
+        while !d.pointee.output.isEmpty, d.pointee.state == .open || d.pointee.state == .closing {
+            let unread = d.pointee.output.unread
+            switch d.pointee.transport.write(from: unread.base!, count: unread.count) {
+            case .bytes(let count):
+                d.pointee.output.drop(count)
+                if d.pointee.isStalled { awaitUntil(HostLimits.bodyProgressTime) }
+            case .wouldBlock:
+                if !d.pointee.isStalled {
+                    d.pointee.isStalled = true
+                    awaitUntil(HostLimits.bodyProgressTime)
+                }
+                return
+            case .closed, .failed: return gone()
+            }
+        }
+        if d.pointee.isStalled {
+            d.pointee.isStalled = false
+            if d.pointee.hasBegun { d.pointee.idleDeadline = .distantFuture }
+        }
+        d.pointee.output.free(&worker.w.pointee.buffers)
+    }
+
+    /// After a round of work: what was written leaves, on both sides, and a connection that is done closes.
+    func settle() {
+        guard d.pointee.state != .closed else { return }
+        if let x = d.pointee.exchange, let upstream = x.pointee.upstream {
+            Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).flush()
+        }
+        let hadOutput = !d.pointee.output.isEmpty
+        flush()
+        switch d.pointee.state {
+        case .closing where d.pointee.output.isEmpty: startLingering()
+        case .open where hadOutput && d.pointee.output.isEmpty && !d.pointee.hasBegun && (d.pointee.canRead || !d.pointee.input.isEmpty):
+            // The next request may be here already.
+            worker.w.pointee.loop.runAgain(d.pointee.registration, d.pointee.canRead ? .readable : [])
+        case .open, .closing, .sniffing, .handshaking, .lingering, .closed: break
+        }
+    }
+}

@@ -1,0 +1,276 @@
+internal import Pipeline
+
+/// The caller's bytes: heads, bodies, the end.
+extension Downstream {
+    // MARK: Receiving
+
+    /// Takes bytes as far as the exchange and the upstream have room for them.
+    func pump() {
+        var steps = 0
+        while d.pointee.state == .open {
+            guard wantsInput else {
+                // What is out of the way on the other side makes room for more of a body.
+                settle()
+                guard d.pointee.state == .open, d.pointee.hasBegun, wantsInput else { return }
+                continue
+            }
+            steps += 1
+            if steps > HostLimits.stepsPerTurn {
+                worker.w.pointee.loop.runAgain(d.pointee.registration, d.pointee.canRead ? .readable : [])
+                break
+            }
+            if d.pointee.input.isEmpty, !d.pointee.hasBegun {
+                // Between requests nothing is held but the connection itself.
+                guard d.pointee.canRead else { break }
+                guard readMore() else { break }
+                continue
+            }
+            if d.pointee.exchange == nil { prepareExchange() }
+            guard let x = d.pointee.exchange else { break }
+            let event = d.pointee.machine.receive(
+                d.pointee.input.unread, scratch: worker.w.pointee.scratch, into: &x.pointee.request)
+            guard step(event, x) else { break }
+        }
+        settle()
+    }
+
+    /// Whether the next bytes of the caller can be used now; otherwise they wait in the socket.
+    var wantsInput: Bool {
+        guard d.pointee.hasBegun, let x = d.pointee.exchange else { return acceptsBody }
+        if x.pointee.requestEnded { return false }
+        guard ChainRun(x).acceptsRequestBody else { return false }
+        guard let upstream = x.pointee.upstream else { return true }
+        return Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).acceptsBody
+    }
+
+    func step(_ event: ServerEvent, _ x: UnsafeMutablePointer<ExchangeStorage>) -> Bool {
+        switch event {
+        case .needMore(let consumed):
+            d.pointee.input.drop(consumed)
+            guard d.pointee.canRead else { return noteWaiting() }
+            return readMore()
+        case .head(let count):
+            d.pointee.input.drop(count)
+            d.pointee.input.pin()
+            return begin(x)
+        case .bodyData(let offset, let count):
+            let piece = d.pointee.input.unread.slice(offset, offset + count)
+            d.pointee.input.drop(offset + count)
+            guard d.pointee.hasBegun else { return true }
+            awaitUntil(HostLimits.bodyProgressTime)
+            ChainRun(x).requestBody(piece, isLast: false, at: now)
+            perform()
+        case .trailer(let trailer):
+            if let upstream = x.pointee.upstream {
+                let bytes = d.pointee.input.unread
+                Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).sendTrailer(trailer, in: bytes)
+            }
+            d.pointee.input.drop(trailer.byteCount)
+        case .bodyEnd(let consumed):
+            d.pointee.input.drop(consumed)
+            d.pointee.idleDeadline = .distantFuture
+            if d.pointee.hasBegun {
+                ChainRun(x).requestBody(.empty, isLast: true, at: now)
+                perform()
+            } else {
+                // The rest of a request that was answered before it ended: the next one begins behind it.
+                discardPrepared()
+            }
+        case .paused: return false
+        case .reject(let fault): refuse(fault, x)
+        case .close:
+            discardPrepared()
+            finish()
+        }
+        return true
+    }
+
+    /// A request head is complete: the exchange begins on the chain that is current.
+    func begin(_ x: UnsafeMutablePointer<ExchangeStorage>) -> Bool {
+        guard d.pointee.trustEpoch == worker.w.pointee.trustEpoch || !d.pointee.isInbound, admitted() else {
+            close()
+            return false
+        }
+        if d.pointee.isInbound, !d.pointee.filters.isTLS, !worker.w.pointee.acceptsPlaintext, d.pointee.wayIn == .inbound,
+            worker.w.pointee.serverTLS != nil
+        {
+            // The mesh went strict while the connection was open.
+            worker.w.pointee.stats.plaintextRefused.increment()
+            close()
+            return false
+        }
+        if worker.w.pointee.isDraining, d.pointee.isInbound { d.pointee.machine.closeSoon() }
+        keepTarget(x)
+        d.pointee.hasBegun = true
+        d.pointee.responseEnded = false
+        x.pointee.chain = chain
+        x.pointee.startedAt = now
+        x.pointee.wayIn = wayIn
+        x.pointee.draw = worker.w.pointee.loop.random.pointee.next()
+        x.pointee.random = Random(seed: worker.w.pointee.loop.random.pointee.next())
+        d.pointee.filters.bytesReceived &+= UInt64(d.pointee.input.pinned)
+        var ended = false
+        switch x.pointee.request.framing {
+        case .none, .length(0):
+            // The machine is told too: what follows is the next request.
+            if case .bodyEnd(let consumed) = d.pointee.machine.receive(
+                d.pointee.input.unread, scratch: worker.w.pointee.scratch, into: &x.pointee.request)
+            {
+                d.pointee.input.drop(consumed)
+            }
+            ended = true
+            d.pointee.idleDeadline = .distantFuture
+        case .length, .chunked, .untilClose: awaitUntil(HostLimits.bodyProgressTime)
+        }
+        ChainRun(x).requestHead(at: now, ended: ended)
+        perform()
+        return true
+    }
+
+    var wayIn: WayIn {
+        switch d.pointee.wayIn {
+        case .inbound: return .inbound
+        case .proxy: return .proxy
+        case .service:
+            let index = worker.w.pointee.serviceIndex[Int(d.pointee.listener)]
+            return .servicePort(index < 0 ? .max : UInt32(index))
+        }
+    }
+
+    /// A canonical target that differs from the received one was written to the loop's scratch: it moves to the exchange.
+    func keepTarget(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        let target = x.pointee.request.target
+        guard let base = target.base, let scratch = worker.w.pointee.scratch.baseAddress, base >= UnsafePointer(scratch),
+            base < UnsafePointer(scratch) + worker.w.pointee.scratch.count
+        else { return }
+        guard let kept = x.pointee.arena.copy(target), let start = kept.base else { return }
+        x.pointee.request.target = kept
+        let move = { (part: Bytes) -> Bytes in
+            guard let from = part.base, from >= base, from <= base + target.count else { return part }
+            return Bytes(start + (from - base), count: part.count)
+        }
+        x.pointee.request.path = move(x.pointee.request.path)
+        x.pointee.request.query = move(x.pointee.request.query)
+    }
+
+    func prepareExchange() {
+        let (memory, slot) = worker.w.pointee.takeExchange()
+        let filters = withUnsafeMutablePointer(to: &d.pointee.filters) { $0 }
+        memory.storage.initialize(
+            to: ExchangeStorage(
+                chain: chain, actions: worker.w.pointee.ring, connection: filters, memory: memory, pool: worker.w.pointee.blocks,
+                random: Random(seed: 0), now: now))
+        memory.storage.pointee.owner = UnsafeMutableRawPointer(d)
+        memory.storage.pointee.loop = UInt16(worker.w.pointee.index)
+        memory.storage.pointee.slot = slot
+        memory.storage.pointee.suspendGeneration = worker.w.pointee.exchangeSlots[Int(slot)].generation
+        d.pointee.exchange = memory.storage
+    }
+
+    func discardPrepared() {
+        guard let x = d.pointee.exchange, !d.pointee.hasBegun else { return }
+        x.pointee.arena.freeAll()
+        worker.w.pointee.giveExchange(x)
+        d.pointee.exchange = nil
+        d.pointee.input.unpin(&worker.w.pointee.buffers)
+    }
+
+    /// Reads once; false if there is nothing now, or the end was dealt with.
+    func readMore() -> Bool {
+        guard d.pointee.input.makeRoom(&worker.w.pointee.buffers) else {
+            // Only a head can fill a buffer, and the parser refuses one of this size first.
+            guard d.pointee.input.grow(&worker.w.pointee.buffers) else {
+                close()
+                return false
+            }
+            return true
+        }
+        // A head leaves room for body behind it.
+        let spare = d.pointee.input.pinned == 0 ? 4_096 : 0
+        let room = d.pointee.input.room - spare
+        guard room > 0 else {
+            if d.pointee.input.grow(&worker.w.pointee.buffers) { return true }
+            close()
+            return false
+        }
+        switch d.pointee.transport.read(into: d.pointee.input.tail, count: room) {
+        case .bytes(let count):
+            d.pointee.input.filled(count)
+            if !d.pointee.transport.mayHaveMore { d.pointee.canRead = false }
+            return true
+        case .wouldBlock:
+            d.pointee.canRead = false
+            if d.pointee.input.isEmpty, d.pointee.exchange == nil { d.pointee.input.free(&worker.w.pointee.buffers) }
+            return noteWaiting()
+        case .closed:
+            ended()
+            return false
+        case .failed:
+            gone()
+            return false
+        }
+    }
+
+    /// Sets the deadline that fits what the machine waits for. Always false: nothing more can be done now.
+    func noteWaiting() -> Bool {
+        if d.pointee.machine.awaits == .restOfHead, d.pointee.idleDeadline > now + HostLimits.headTime {
+            awaitUntil(HostLimits.headTime)
+        }
+        return false
+    }
+
+    /// The caller finished sending.
+    func ended() {
+        d.pointee.canRead = false
+        switch d.pointee.machine.receivedEnd() {
+        case .close:
+            discardPrepared()
+            finish()
+        case .truncated: gone()
+        case .finishResponse: break
+        }
+    }
+
+    /// The caller is gone, or cannot be talked to.
+    func gone() {
+        d.pointee.machine.abort()
+        if d.pointee.hasBegun, let x = d.pointee.exchange {
+            ChainRun(x).downstreamFailed(ProxyError(.downstreamGone), at: now)
+            perform()
+        }
+        discardPrepared()
+        close()
+    }
+
+    func refuse(_ fault: HTTP1Fault, _ x: UnsafeMutablePointer<ExchangeStorage>) {
+        worker.w.pointee.stats.protocolErrors.increment()
+        answerAndFinish(fault.status, Bytes(fault.reason), ProxyError(.downstreamProtocol))
+    }
+
+    /// Ends the connection from our side: with an answer if none has begun, and with whatever exchange there is.
+    func answerAndFinish(_ status: UInt16, _ text: Bytes, _ error: ProxyError) {
+        if d.pointee.machine.canAnswer {
+            write(status, text)
+            finish()
+        }
+        if d.pointee.hasBegun, let x = d.pointee.exchange {
+            ChainRun(x).downstreamFailed(error, at: now)
+            perform()
+        }
+        discardPrepared()
+        if d.pointee.state == .open { close() }
+    }
+
+    /// A reply outside of any exchange.
+    func write(_ status: UInt16, _ body: Bytes) {
+        let plan = d.pointee.machine.sendsHead(status: status, framing: .length(Int64(body.count)))
+        HeadEncoding.write(&d.pointee.output, &worker.w.pointee.buffers) { writer in
+            writer.statusLine(status)
+            writer.field(Bytes("content-type"), Bytes("text/plain; charset=utf-8"))
+            guard writer.finish(.length(Int64(body.count) + 1), connection: plan.connection) != nil else { return nil }
+            writer.append(body)
+            writer.append(Bytes("\n"))
+            return writer.needed
+        }
+    }
+}
