@@ -57,5 +57,11 @@ let package = Package(
         .testTarget(name: "HostTests", dependencies: ["Host", "Pipeline", "COpenSSL", "WeftTesting"], swiftSettings: strict),
         .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
+        // Whole meshes of processes on this machine: harness and tests.
+        .target(
+            name: "LoopbackTesting", dependencies: ["Host", "Pipeline", "COpenSSL", "CPlatform"], path: "Tests/LoopbackSupport",
+            swiftSettings: strict),
+        .testTarget(
+            name: "LoopbackTests", dependencies: ["LoopbackTesting", "Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
     ]
 )
