@@ -82,44 +82,6 @@ package struct Chain: ~Copyable {
         self.owned = owned
     }
 
-    // MARK: Calls
-    //
-    // One method per phase, borrowing: reading a filter through a borrowed chain costs no reference counting, reading it
-    // through a copy of the list does (SWIFT notes in ARCHITECTURE.md).
-
-    @inline(__always)
-    borrowing func onRequestHead(_ entry: Int, scope: Int, _ exchange: borrowing Exchange) -> RequestVerdict {
-        requestHead.filters[scope &* requestHead.stages.count &+ entry].onRequestHead(exchange)
-    }
-
-    @inline(__always)
-    borrowing func onRequestBody(_ entry: Int, scope: Int, _ exchange: borrowing Exchange, _ piece: borrowing BodyPiece) -> RequestVerdict {
-        requestBody.filters[scope &* requestBody.stages.count &+ entry].onRequestBody(exchange, piece)
-    }
-
-    @inline(__always)
-    borrowing func onResponseHead(_ entry: Int, scope: Int, _ exchange: borrowing Exchange) -> ResponseVerdict {
-        responseHead.filters[scope &* responseHead.stages.count &+ entry].onResponseHead(exchange)
-    }
-
-    @inline(__always)
-    borrowing func onResponseBody(_ entry: Int, scope: Int, _ exchange: borrowing Exchange, _ piece: borrowing BodyPiece) {
-        responseBody.filters[scope &* responseBody.stages.count &+ entry].onResponseBody(exchange, piece)
-    }
-
-    @inline(__always)
-    borrowing func onFailure(_ entry: Int, scope: Int, _ exchange: borrowing Exchange, _ error: ProxyError) -> FailureVerdict {
-        failure.filters[scope &* failure.stages.count &+ entry].onFailure(exchange, error)
-    }
-
-    @inline(__always)
-    borrowing func onOutcome(_ entry: Int, scope: Int, _ exchange: borrowing Exchange, _ end: Outcome) {
-        outcome.filters[scope &* outcome.stages.count &+ entry].onOutcome(exchange, end)
-    }
-
-    @inline(__always)
-    borrowing func resolve(_ exchange: borrowing Exchange) -> Destination { router.resolve(exchange) }
-
     /// Runs the connection phase; true if every filter lets the connection pass, otherwise the reason.
     package borrowing func admit(_ connection: borrowing Connection) -> ConnectionVerdict {
         var index = 0

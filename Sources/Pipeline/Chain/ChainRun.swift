@@ -174,7 +174,7 @@ package struct ChainRun {
             let stage = unsafe Int(chain.pointee.requestHead.stages[entry])
             enter(through: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.onRequestHead(entry, scope: scope, Exchange(x))
+            let verdict = unsafe chain.pointee.callRequestHead(entry, scope, x)
             if unsafe x.pointee.editFailed { return climbFailure(ProxyError(.editsTooLarge), below: stage) }
             if verdict.kind != .next { return settle(verdict, at: stage) }
             entry &+= 1
@@ -209,7 +209,7 @@ package struct ChainRun {
     }
 
     private func resolve() {
-        unsafe x.pointee.destination = x.pointee.chain.pointee.resolve(Exchange(x))
+        unsafe x.pointee.destination = x.pointee.chain.pointee.resolve(x)
         unsafe x.pointee.isResolved = true
     }
 
@@ -237,8 +237,7 @@ package struct ChainRun {
             let stage = unsafe Int(chain.pointee.requestBody.stages[entry])
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.onRequestBody(
-                entry, scope: scope, Exchange(x), BodyPiece(piece, isLast: isLast))
+            let verdict = unsafe chain.pointee.callRequestBody(entry, scope, x, piece, isLast: isLast)
             switch verdict.kind {
             case .next: break
             case .suspend where unsafe x.pointee.state == .waiting:
@@ -291,7 +290,7 @@ package struct ChainRun {
             let stage = unsafe Int(chain.pointee.responseHead.stages[entry])
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.onResponseHead(entry, scope: scope, Exchange(x))
+            let verdict = unsafe chain.pointee.callResponseHead(entry, scope, x)
             switch verdict.kind {
             case .next: break
             case .retry where unsafe x.pointee.canRetry: return retry(at: stage, after: verdict.delay)
@@ -335,7 +334,7 @@ package struct ChainRun {
             let stage = unsafe Int(chain.pointee.responseBody.stages[entry])
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            unsafe chain.pointee.onResponseBody(entry, scope: scope, Exchange(x), BodyPiece(piece, isLast: isLast))
+            unsafe chain.pointee.callResponseBody(entry, scope, x, piece, isLast: isLast)
             entry &-= 1
         }
     }
@@ -370,7 +369,7 @@ package struct ChainRun {
             let stage = unsafe Int(chain.pointee.failure.stages[entry])
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
             let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.onFailure(entry, scope: scope, Exchange(x), error)
+            let verdict = unsafe chain.pointee.callFailure(entry, scope, x, error)
             switch verdict.kind {
             case .pass: break
             case .retry where unsafe x.pointee.canRetry: return retry(at: stage, after: verdict.delay)
@@ -392,7 +391,11 @@ package struct ChainRun {
     private func retry(at stage: Int, after delay: Nanoseconds) {
         if unsafe x.pointee.state == .waiting { unsafe x.pointee.actions.pointee.push(.cancelAttempt) }
         endPasses(from: stage + 1, .superseded)
-        unsafe x.pointee.requestEdits.rollBack(keepingThrough: stage)
+        if unsafe !x.pointee.requestEdits.isEmpty {
+            // Where it is bound may hang on what is taken back.
+            unsafe x.pointee.requestEdits.rollBack(keepingThrough: stage)
+            unsafe x.pointee.isResolved = false
+        }
         unsafe x.pointee.responseEdits.rollBack(keepingThrough: -1)
         dropTimers(below: stage)
         unsafe x.pointee.isLocalReply = false
@@ -497,7 +500,7 @@ package struct ChainRun {
             guard index >= stage else { break }
             unsafe x.pointee.stage = UInt8(truncatingIfNeeded: index)
             let scope = unsafe Int(x.pointee.scopes[index])
-            unsafe chain.pointee.onOutcome(entry, scope: scope, Exchange(x), outcome)
+            unsafe chain.pointee.callOutcome(entry, scope, x, outcome)
             entry &-= 1
         }
         unsafe x.pointee.reached = UInt8(truncatingIfNeeded: stage)

@@ -1,7 +1,7 @@
 extension PushMessage {
     // === writing ===
 
-    func json(session: UInt64) -> [UInt8] {
+    package func json(session: UInt64) -> [UInt8] {
         var writer = JSONWriter()
         writer.object { writer in
             writer.member("type", type)
@@ -63,7 +63,7 @@ extension PushMessage {
     // === reading ===
 
     /// Total: any bytes give a message or a failure. Keys it does not know are ignored, for later versions' sake.
-    static func read(_ json: [UInt8]) throws(PushFrame.Failure) -> (message: PushMessage, session: UInt64) {
+    package static func read(_ json: [UInt8]) throws(PushFrame.Failure) -> (message: PushMessage, session: UInt64) {
         var limits = ConfigLimits()
         limits.bytesMax = PushLimits.frameBytesMax
         limits.nodesMax = PushLimits.nodesMax

@@ -114,6 +114,16 @@ struct RouterTests {
         #expect(harness.calls == ["order → payment v2 beta 200": 1])
     }
 
+    @Test("An edit below retry that is taken back no longer routes the next try")
+    func editsTakenBack() throws {
+        let route = [Rule(name: "beta", matches: [Match(headers: [.init(name: "x-beta", value: .exact("1"))])], backends: [.init(version: "v2")]), Rule(name: "rest", matches: [], backends: [.init(version: "v1")])]
+        let harness = try ChainHarness(
+            #"["stats","retry","mark-once"]"#, adding: [MarkOnce.self], world: HarnessWorld(services: [.simple("payment", versions: ["v1": 1, "v2": 1], route: route)]))
+        harness.upstream = { request, _ in request.version == "v2" ? .refuse : .ok }
+        #expect(harness.send(.get("/")).forwarded.map(\.version) == ["v2", "v1"])
+        #expect(harness.calls == ["order → payment v1 rest 200": 1])
+    }
+
     @Test("Settings of a service and of a rule reach exactly their requests, and edits above move them")
     func settings() throws {
         func slow(_ after: String) -> [SettingsLayer] { [SettingsLayer(origin: Origin(resource: "x"), stages: ["timeout": "{\"after\":\"\(after)\"}"])] }
@@ -214,6 +224,17 @@ struct RouterTests {
         try harness.swap(#"["stats"]"#)
         #expect(harness.context.endpoints.label(of: record) == label)
         #expect((0..<50).allSatisfy { _ in harness.send(.get("/")).forwarded[0].endpoint.hasPrefix("payment-v1-1") })
+    }
+}
+
+/// Marks the first try only.
+private final class MarkOnce: RequestHeadFilter {
+    static let name: FilterName = "mark-once"
+    struct Config: FilterConfig { init(_ fields: inout ConfigFields) {} }
+    init(_ config: Config, _ stage: inout StageSetup) {}
+    func onRequestHead(_ exchange: borrowing Exchange) -> RequestVerdict {
+        if exchange.attempt == 0 { exchange.setRequestHeader(Mark.beta, "1") }
+        return .next
     }
 }
 
