@@ -88,6 +88,9 @@ package final class LoadGenerator: Sendable {
         return report.withLock { $0 }
     }
 
+    /// Every request that was not begun yet has this number or a higher one.
+    package var issued: Int { next.load(ordering: .relaxed) }
+
     package var sent: Int { report.withLock { $0.sent } }
     package var snapshot: Report { report.withLock { $0 } }
 

@@ -55,7 +55,7 @@ package final class LoopbackMesh {
             in: folder)
     }
 
-    static func endpoints(_ state: String, _ process: MeshProcess) throws -> ConfigNode {
+    package static func endpoints(_ state: String, _ process: MeshProcess) throws -> ConfigNode {
         var found: ConfigNode?
         _ = eventually(within: .seconds(20)) {
             guard let bytes = try? Files.read(state + "/endpoints.json") else { return !process.isRunning }
@@ -112,17 +112,23 @@ package final class LoopbackMesh {
 
     /// A service in the test's process with a sidecar in front of it.
     ///
-    /// - Parameter outbound: services it gets a local port for.
+    /// - Parameters:
+    ///   - outbound: services it gets a local port for.
+    ///   - address: where a program that is already running serves, in place of one of our own.
+    ///   - via: where it believes the control plane to be.
+    ///   - binary: a sidecar of another build.
     @discardableResult
     package func add(
-        _ service: String, version: String = "", outbound: [String] = [], application: FaultService? = nil, via: SocketAddress? = nil,
-        workers: Int = 1, extra: [String] = []
+        _ service: String, version: String = "", outbound: [String] = [], at address: SocketAddress? = nil, via: SocketAddress? = nil,
+        workers: Int = 1, binary: String? = nil
     ) throws -> MeshSidecar {
         let number = sidecars.count
-        let application = try application ?? FaultService("\(service)\(version.isEmpty ? "" : "-\(version)")", at: SocketAddress(unix: folder("app\(number).sock"))!)
+        let application = try FaultService(
+            "\(service)\(version.isEmpty ? "" : "-\(version)")", at: SocketAddress(unix: folder("app\(number).sock"))!)
         services.append(application)
         let sidecar = try MeshSidecar(
-            service, version, application, outbound, number, token(for: service), via ?? meshAddress, binary, folder, workers, extra)
+            service, version, application, address ?? application.address, outbound, number, token(for: service), via ?? meshAddress,
+            binary ?? self.binary, folder, workers)
         sidecars.append(sidecar)
         return sidecar
     }
@@ -175,8 +181,8 @@ package final class MeshSidecar {
     private let folder: WorkFolder
 
     init(
-        _ service: String, _ version: String, _ application: FaultService, _ outbound: [String], _ number: Int, _ token: String,
-        _ plane: SocketAddress, _ binary: String, _ folder: WorkFolder, _ workers: Int, _ extra: [String]
+        _ service: String, _ version: String, _ application: FaultService, _ address: SocketAddress, _ outbound: [String], _ number: Int,
+        _ token: String, _ plane: SocketAddress, _ binary: String, _ folder: WorkFolder, _ workers: Int
     ) throws {
         self.service = service
         self.version = version
@@ -188,9 +194,9 @@ package final class MeshSidecar {
         arguments =
             [
                 binary, "sidecar", "--control-plane", plane.description, "--token-file", tokenFile, "--service", service, "--app",
-                application.address.description, "--inbound", "127.0.0.1:0", "--proxy", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", state,
+                address.description, "--inbound", "127.0.0.1:0", "--proxy", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", state,
                 "--workers", "\(workers)", "--name", name,
-            ] + (version.isEmpty ? [] : ["--version", version]) + outbound.flatMap { ["--outbound", "\($0)=127.0.0.1:0"] } + extra
+            ] + (version.isEmpty ? [] : ["--version", version]) + outbound.flatMap { ["--outbound", "\($0)=127.0.0.1:0"] }
         process = try MeshProcess(name, arguments, in: folder)
         let none = SocketAddress("127.0.0.1:0")!
         (inbound, proxy, admin, self.outbound) = (none, none, none, [:])

@@ -39,7 +39,7 @@ package final class FaultService: Sendable {
         var heads = 0
         var connections = 0
         var accepted = 0
-        var firstBytes: [UInt8] = []
+        var written = 0
         var open: [ObjectIdentifier: BlockingSocket] = [:]
         var listener: BlockingListener?
     }
@@ -98,12 +98,15 @@ package final class FaultService: Sendable {
     /// Connections open now.
     package var connections: Int { state.withLock { $0.open.count } }
     package var accepted: Int { state.withLock { $0.accepted } }
+    /// Body bytes that the kernel took off our hands, in answers of `bytes`.
+    package var written: Int { state.withLock { $0.written } }
 
     package func forget() {
         state.withLock { state in
             state.log = []
             state.heads = 0
             state.accepted = 0
+            state.written = 0
         }
     }
 
@@ -171,12 +174,14 @@ package final class FaultService: Sendable {
             return false
         case .bytes(let count):
             try socket.write("HTTP/1.1 200 OK\r\ncontent-length: \(count)\r\n\r\n")
-            let piece = [UInt8](repeating: UInt8(ascii: "w"), count: min(count, 256 * 1024))
+            let piece = [UInt8](repeating: UInt8(ascii: "w"), count: min(count, 64 * 1024))
             var left = count
             try piece.withUnsafeBytes { piece in
                 while left > 0 {
                     try socket.write(UnsafeRawBufferPointer(rebasing: piece.prefix(left)))
-                    left -= min(left, piece.count)
+                    let taken = min(left, piece.count)
+                    left -= taken
+                    state.withLock { $0.written += taken }
                 }
             }
         }

@@ -10,6 +10,12 @@ package enum Programs {
         return ["release", "debug"].map { "\(packageFolder)/.build/\($0)/weft" }.first { access($0, X_OK) == 0 }
     }()
 
+    /// A sidecar with tenant-gate compiled in: built with the tests, beside them.
+    package static let tenantGateSidecar: String? = {
+        let path = "\(packageFolder)/.build/debug/tenant-gate-sidecar"
+        return access(path, X_OK) == 0 ? path : nil
+    }()
+
     /// The folder with Package.swift.
     package static let packageFolder: String = {
         var parts = #filePath.split(separator: "/")

@@ -36,6 +36,9 @@ package final class TestAuthority: @unchecked Sendable {
         X509_free(root)
     }
 
+    /// Whether the root is its own issuer and the key is the root's.
+    package var isWhole: Bool { X509_check_issued(root, root) == X509_V_OK && X509_check_private_key(root, key) == 1 }
+
     package var rootPEM: String { Self.text { PEM_write_bio_X509($0, root) } }
 
     /// - Parameter lifetime: seconds from now; negative is over already.
