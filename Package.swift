@@ -66,5 +66,8 @@ let package = Package(
             name: "tenant-gate-sidecar", dependencies: ["TenantGateFilter", "Weft"], path: "Tests/TenantGateSidecar", swiftSettings: strict),
         .testTarget(
             name: "LoopbackTests", dependencies: ["LoopbackTesting", "Host", "Pipeline", "tenant-gate-sidecar"], swiftSettings: strict),
+        .testTarget(name: "WeftTests", dependencies: ["Weft", "Host", "Pipeline"], swiftSettings: strict),
+        // What no compiler checks: see its README.
+        .testTarget(name: "TidyTests", exclude: ["README.md"], swiftSettings: strict),
     ]
 )

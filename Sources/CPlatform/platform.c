@@ -317,3 +317,13 @@ uint8_t *weft_record_scratch(void) {
     static _Thread_local uint8_t scratch[WEFT_RECORD_BYTES];
     return scratch;
 }
+
+// MARK: Processes
+
+char **weft_environment(void) { return environ; }
+
+int weft_end_with_parent(int signal, int parent) {
+    if (prctl(PR_SET_PDEATHSIG, signal) != 0) return -errno;
+    // It may have ended before the call.
+    return getppid() == parent ? 0 : -ESRCH;
+}

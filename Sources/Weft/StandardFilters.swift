@@ -1,4 +1,4 @@
-import Filters
+internal import Filters
 package import Pipeline
 
 /// The filters that every sidecar has; `Weft.main(adding:)` puts others beside them.

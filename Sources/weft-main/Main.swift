@@ -2,5 +2,5 @@ import Weft
 
 @main
 enum Main {
-    static func main() {}
+    static func main() { Weft.main() }
 }

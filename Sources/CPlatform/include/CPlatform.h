@@ -121,3 +121,10 @@ void weft_name_thread(const char *name);
 /// 16 KiB of scratch that belongs to the calling thread: one TLS record's worth of bytes gathered from pieces.
 uint8_t *weft_record_scratch(void);
 enum { WEFT_RECORD_BYTES = 16384 };
+
+// MARK: Processes
+
+/// The environment, which is a mutable global to Swift 6.
+char **weft_environment(void);
+/// Has the kernel send `signal` to this process when its parent ends; -ESRCH if `parent` is not the parent (any more).
+int weft_end_with_parent(int signal, int parent);

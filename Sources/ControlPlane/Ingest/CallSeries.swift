@@ -8,18 +8,18 @@ package struct CallSeries: Hashable, Sendable {
     package var destination: String
     package var version: String
     package var route: String
-    /// 1…5 for 1xx…5xx; 0 if the caller went away before there was a status.
-    package var codeClass: UInt8
+    /// The status the caller saw; 0 if it went away before there was one.
+    package var code: UInt16
 
     package init(
-        reporter: Reporter, source: String, destination: String, version: String = "none", route: String = "none", codeClass: UInt8
+        reporter: Reporter, source: String, destination: String, version: String = "none", route: String = "none", code: UInt16
     ) {
         self.reporter = reporter
         self.source = source
         self.destination = destination
         self.version = version
         self.route = route
-        self.codeClass = codeClass
+        self.code = code
     }
 
     /// A label, in bytes.
@@ -27,28 +27,28 @@ package struct CallSeries: Hashable, Sendable {
 
     /// Labels are names of resources: short, and without control characters.
     var isValid: Bool {
-        codeClass <= 5
+        code < 600
             && [source, destination, version, route].allSatisfy { label in
                 !label.isEmpty && label.utf8.count <= CallSeries.labelBytesMax && label.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
             }
     }
 
-    /// Where calls go that may have no series of their own: source, reporter and class are kept.
+    /// Where calls go that may have no series of their own: source, reporter and the class of the code are kept.
     var overflow: CallSeries {
-        CallSeries(reporter: reporter, source: source, destination: "other", version: "other", route: "other", codeClass: codeClass)
+        CallSeries(reporter: reporter, source: source, destination: "other", version: "other", route: "other", code: code / 100 * 100)
     }
 
     // === as the store's key ===
 
     /// No label holds the separator: see `isValid`.
-    var key: String { "\(reporter.rawValue)\u{1F}\(codeClass)\u{1F}\(source)\u{1F}\(destination)\u{1F}\(version)\u{1F}\(route)" }
+    var key: String { "\(reporter.rawValue)\u{1F}\(code)\u{1F}\(source)\u{1F}\(destination)\u{1F}\(version)\u{1F}\(route)" }
 
     init?(key: String) {
         let parts = key.split(separator: "\u{1F}", omittingEmptySubsequences: false)
-        guard parts.count == 6, let reporter = UInt8(parts[0]).flatMap(Reporter.init), let codeClass = UInt8(parts[1]) else { return nil }
+        guard parts.count == 6, let reporter = UInt8(parts[0]).flatMap(Reporter.init), let code = UInt16(parts[1]) else { return nil }
         self.init(
             reporter: reporter, source: String(parts[2]), destination: String(parts[3]), version: String(parts[4]),
-            route: String(parts[5]), codeClass: codeClass)
+            route: String(parts[5]), code: code)
         guard isValid else { return nil }
     }
 }

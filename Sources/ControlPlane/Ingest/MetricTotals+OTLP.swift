@@ -63,6 +63,6 @@ extension CallSeries {
         default: return nil
         }
         self.init(
-            reporter: reporter, source: source, destination: destination, version: version, route: route, codeClass: UInt8(code / 100))
+            reporter: reporter, source: source, destination: destination, version: version, route: route, code: UInt16(code))
     }
 }

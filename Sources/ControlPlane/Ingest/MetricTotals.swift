@@ -182,8 +182,8 @@ package struct MetricTotals: Sendable {
     ) -> [Group: Figures] {
         let seconds = window.span(of: length, at: now).seconds
         let all = window.merged(over: length, at: now, by: group)
-        let answered = window.merged(over: length, at: now) { $0.codeClass == 0 ? nil : group($0) }
-        let failed = window.merged(over: length, at: now) { $0.codeClass == 5 ? group($0) : nil }
+        let answered = window.merged(over: length, at: now) { $0.code == 0 ? nil : group($0) }
+        let failed = window.merged(over: length, at: now) { $0.code >= 500 ? group($0) : nil }
         return all.reduce(into: [:]) { result, item in
             let calls = item.value.count
             let answers = answered[item.key]?.count ?? 0

@@ -17,6 +17,8 @@ package struct SystemError: Error, Equatable, CustomStringConvertible {
 
     package var description: String { "\(call): \(Self.text(code))" }
 
+    package var isNoSuchFile: Bool { code == ENOENT }
+
     /// What the C library calls this errno.
     package static func text(_ code: Int32) -> String { String(cString: strerror(code)) }
 }

@@ -200,10 +200,15 @@ package final class Dataplane {
     }
 
     /// Inbound requests still being served.
-    package func inboundInFlight() -> Int {
+    package func inboundInFlight() -> Int { inFlight(inbound: true) }
+
+    /// Requests of the application still under way.
+    package func outboundInFlight() -> Int { inFlight(inbound: false) }
+
+    private func inFlight(inbound: Bool) -> Int {
         loops.map { loop in
             let count = Rendezvous<Int>()
-            guard loop.thread.mailbox.post({ _ in count.fulfil(loop.worker.worker.inboundCount) }) else { return 0 }
+            guard loop.thread.mailbox.post({ _ in count.fulfil(loop.worker.worker.inFlight(inbound: inbound)) }) else { return 0 }
             return count.wait()
         }.reduce(0, +)
     }

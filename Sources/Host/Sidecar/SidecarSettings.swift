@@ -19,6 +19,25 @@ package struct SidecarSettings: Sendable {
     package var controlPlane: ControlPlane?
     /// Stage ids that a pushed chain must have, by direction.
     package var requiredStages: [ChainBuilder.Direction: [String]] = [:]
+    /// Path of a GET that says whether the application is well; nil: that it accepts connections is enough.
+    package var healthPath: String?
+    /// Between two batches of metrics.
+    package var exportInterval = Nanoseconds.seconds(2)
+    package var drain = Drain()
+
+    /// How it goes: each phase ends as soon as there is nothing to wait for, and at its bound.
+    package struct Drain: Sendable {
+        /// Between the announcement and closing the inbound port: callers' sidecars hear of it within a second.
+        package var announcement = Nanoseconds.seconds(1)
+        /// For inbound requests in flight (Istio's `terminationDrainDuration` is 5 s, Kubernetes' whole grace period 30 s).
+        package var inboundMax = Nanoseconds.seconds(15)
+        /// For the application to end and its calls to be answered.
+        package var outboundMax = Nanoseconds.seconds(5)
+        /// For the last metrics to be acknowledged.
+        package var flushMax = Nanoseconds.seconds(3)
+
+        package init() {}
+    }
 
     package struct CertificateFiles: Sendable {
         package var certificate: String
@@ -47,5 +66,18 @@ package struct SidecarSettings: Sendable {
         self.workload = workload
         self.name = name
         self.stateDirectory = stateDirectory
+    }
+}
+
+/// What a sidecar's own files say besides its settings; read again at SIGHUP.
+package struct SidecarFiles: Sendable {
+    /// Of a sidecar that runs on local files alone.
+    package var snapshot: Snapshot?
+    /// Stage ids that a pushed chain must have, by direction.
+    package var requiredStages: [ChainBuilder.Direction: [String]]
+
+    package init(snapshot: Snapshot? = nil, requiredStages: [ChainBuilder.Direction: [String]] = [:]) {
+        self.snapshot = snapshot
+        self.requiredStages = requiredStages
     }
 }

@@ -1,4 +1,5 @@
 internal import COpenSSL
+package import Pipeline
 
 /// What is wrong with a key, a certificate or a request.
 package struct CertificateError: Error, Equatable, CustomStringConvertible {
@@ -106,6 +107,9 @@ package struct LocalIdentity: Sendable {
     package init(keyPEM: [UInt8], chainPEM: [UInt8]) throws(CertificateError) {
         try self.init(key: PrivateKey(pem: keyPEM), chain: Certificate.all(inPEM: chainPEM))
     }
+
+    /// The SPIFFE id in the certificate; nil if it carries none that is valid.
+    package var id: SPIFFEID? { try? PeerVerification.identity(of: certificate.pointer).get() }
 
     /// Seconds since 1970: the earliest end in the chain.
     package var expires: Int64 { intermediates.reduce(certificate.notAfter) { min($0, $1.notAfter) } }

@@ -22,14 +22,26 @@ package struct PeerIdentity: Sendable, Hashable {
 /// Made once per upstream endpoint, not per connection.
 package final class ExpectedPeer: Sendable {
     package let ids: [SPIFFEID]
+    /// Or this path in whatever trust domain the verified chain speaks for: a first contact, which does not know its domain.
+    let path: String?
     /// Sessions made with one key are never offered under another.
     let sessionKey: String
 
     /// - Parameter endpoint: names the endpoint, for example its address.
     package init(_ ids: [SPIFFEID], endpoint: String) {
         self.ids = ids
+        path = nil
         sessionKey = endpoint + "|" + ids.map(\.description).sorted().joined(separator: "|")
     }
+
+    /// Whoever has this path in its id, for a context that pins a root: that root's holder decides what the domain is.
+    package init(anyDomainWith path: String, endpoint: String) {
+        ids = []
+        self.path = path
+        sessionKey = endpoint + "|*" + path
+    }
+
+    func accepts(_ id: SPIFFEID) -> Bool { ids.contains(id) || path == id.path }
 }
 
 /// The rules a peer's certificate must pass beyond its chain (X.509-SVID §2–4), during the handshake and after a resumption.
@@ -60,9 +72,9 @@ enum PeerVerification {
         case .failure(let refusal): return refusal.code
         case .success(let id):
             // A root of ours may sign for our domain alone.
-            guard id.trustDomain == rules.trustDomain else { return Int32(WEFT_VERIFY_OTHER_DOMAIN) }
+            guard rules.trustDomain.isEmpty || id.trustDomain == rules.trustDomain else { return Int32(WEFT_VERIFY_OTHER_DOMAIN) }
             if rules.isServer { return 0 }
-            guard let expecting, expecting.ids.contains(id) else { return Int32(WEFT_VERIFY_WRONG_IDENTITY) }
+            guard let expecting, expecting.accepts(id) else { return Int32(WEFT_VERIFY_WRONG_IDENTITY) }
             return 0
         }
     }

@@ -55,7 +55,9 @@ package final class TLSContext: @unchecked Sendable {
         return context
     }
 
-    /// - Parameter identity: nil shows no certificate (joining).
+    /// - Parameters:
+    ///   - identity: nil shows no certificate (joining).
+    ///   - trustDomain: peers of another are refused; empty with a pinned root, which stands for its own domain alone.
     package static func client(
         identity: LocalIdentity?, trust: Trust, trustDomain: String, applicationProtocols: [String] = ["http/1.1"]
     ) throws(CertificateError) -> TLSContext {
@@ -67,6 +69,7 @@ package final class TLSContext: @unchecked Sendable {
             guard sha256.count == 32 else { throw CertificateError("a SHA-256 has 32 bytes") }
             pin = sha256
         }
+        guard pin != nil || !trustDomain.isEmpty else { throw CertificateError("roots are trusted for a trust domain") }
         let rules = ContextRules(
             isServer: false, trustDomain: trustDomain, pinnedRoot: pin, allowsAnonymousPeer: false,
             applicationProtocols: applicationProtocols)

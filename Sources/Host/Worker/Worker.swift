@@ -139,11 +139,12 @@ struct Worker: BitwiseCopyable {
         closeConnections { $0.pointee.isInbound && $0.pointee.state == .open && !$0.pointee.hasBegun && $0.pointee.input.isEmpty }
     }
 
-    var inboundCount: Int {
+    /// Exchanges under way, of callers or of the application.
+    func inFlight(inbound: Bool) -> Int {
         var count = 0
         var next = w.pointee.connections
         while let d = next {
-            if d.pointee.isInbound, d.pointee.hasBegun { count += 1 }
+            if d.pointee.isInbound == inbound, d.pointee.hasBegun { count += 1 }
             next = d.pointee.next
         }
         return count

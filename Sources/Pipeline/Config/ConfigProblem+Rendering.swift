@@ -31,7 +31,7 @@ extension ConfigProblem {
         return text
     }
 
-    /// For machines, one object: `{severity,file,line,column,endColumn,path,message,suggestion,notes}`.
+    /// For machines, one object: `{severity,file,line,column,endColumn,path,message,suggestion or label,notes,related}`.
     package func write(to writer: inout JSONWriter) {
         writer.object { writer in
             writer.member("severity", severity.rawValue)
@@ -41,7 +41,7 @@ extension ConfigProblem {
             writer.member("endColumn", endColumn)
             writer.member("path", path)
             writer.member("message", message)
-            if let suggestion { writer.member("suggestion", suggestion) }
+            if let suggestion { writer.member("suggestion", suggestion) } else if !label.isEmpty { writer.member("label", label) }
             if !notes.isEmpty {
                 writer.key("notes")
                 writer.array { for note in notes { $0.string(note) } }
@@ -52,6 +52,7 @@ extension ConfigProblem {
                     $0.member("file", related.source.name)
                     $0.member("line", related.position.line)
                     $0.member("column", related.position.column)
+                    $0.member("endColumn", related.source.position(at: related.range.upperBound).column)
                     $0.member("message", related.label)
                 }
             }

@@ -8,6 +8,12 @@ public struct ConfigProblem: Sendable {
         package let range: Range<Int>
         public let label: String
 
+        package init(source: ConfigSource, range: Range<Int>, label: String) {
+            self.source = source
+            self.range = range
+            self.label = label
+        }
+
         public var position: ConfigPosition { source.position(at: range.lowerBound) }
     }
 

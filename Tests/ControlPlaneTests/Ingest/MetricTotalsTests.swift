@@ -6,9 +6,9 @@ struct MetricTotalsTests {
     private let start = Instant(nanoseconds: 1_000_000_000_000)
 
     private func series(
-        _ destination: String = "payment", source: String = "order", route: String = "none", codeClass: UInt8 = 2
+        _ destination: String = "payment", source: String = "order", route: String = "none", code: UInt16 = 200
     ) -> CallSeries {
-        CallSeries(reporter: .source, source: source, destination: destination, route: route, codeClass: codeClass)
+        CallSeries(reporter: .source, source: source, destination: destination, route: route, code: code)
     }
 
     private func calls(_ count: Int, of milliseconds: Int64 = 5) -> LatencySnapshot {
@@ -24,7 +24,7 @@ struct MetricTotalsTests {
     @Test("Deltas add up per series, and a batch that comes again is acknowledged and not counted")
     func addsUp() {
         var totals = MetricTotals(at: start)
-        let first = batch(1, [.init(series: series(), latency: calls(3)), .init(series: series(codeClass: 5), latency: calls(1))])
+        let first = batch(1, [.init(series: series(), latency: calls(3)), .init(series: series(code: 500), latency: calls(1))])
         #expect(totals.count(first, at: start) == .counted(rejectedPoints: 0))
         #expect(totals.count(first, at: start) == .duplicate)
         #expect(totals.count(batch(2, [.init(series: series(), latency: calls(4, of: 50))]), at: start) == .counted(rejectedPoints: 0))
@@ -32,7 +32,7 @@ struct MetricTotalsTests {
         #expect(totals.count(batch(1, [.init(series: series(), latency: calls(5))], incarnation: "other"), at: start) == .counted(rejectedPoints: 0))
         #expect(totals.total(series())?.count == 12)
         #expect(totals.total(series())?.sum == (3 + 5) * 5_000_000 + 4 * 50_000_000)
-        #expect(totals.total(series(codeClass: 5))?.count == 1)
+        #expect(totals.total(series(code: 500))?.count == 1)
     }
 
     @Test("Wherever the power fails, every batch is counted exactly once in the end", arguments: 0..<20)
@@ -100,7 +100,7 @@ struct MetricTotalsTests {
         #expect(totals.count(batch(1, bomb), at: start) == .counted(rejectedPoints: 0))
         #expect(totals.seriesCount == 11)
         #expect(totals.overflowed == 990)
-        let other = CallSeries(reporter: .source, source: "order", destination: "other", version: "other", route: "other", codeClass: 2)
+        let other = CallSeries(reporter: .source, source: "order", destination: "other", version: "other", route: "other", code: 200)
         #expect(totals.total(other)?.count == 990)
         // Another source is not harmed, until all are taken.
         #expect(totals.count(batch(2, [.init(series: series(source: "a"), latency: calls(1))]), at: start) == .counted(rejectedPoints: 0))
@@ -120,7 +120,7 @@ struct MetricTotalsTests {
         wrapping.counts[2] = 2
         let points: [MetricTotals.Point] = [
             .init(series: series("a\u{1F}b"), latency: calls(1)), .init(series: series(""), latency: calls(1)),
-            .init(series: series(String(repeating: "x", count: 201)), latency: calls(1)), .init(series: series(codeClass: 6), latency: calls(1)),
+            .init(series: series(String(repeating: "x", count: 201)), latency: calls(1)), .init(series: series(code: 600), latency: calls(1)),
             .init(series: series(), latency: huge), .init(series: series(), latency: wrapping),
             .init(series: series(source: "analytics"), latency: calls(1)), .init(series: series(), latency: calls(1)),
         ]
@@ -145,8 +145,8 @@ struct MetricTotalsTests {
                 batch(
                     UInt64(second),
                     [
-                        .init(series: series(), latency: calls(85, of: latency)), .init(series: series(codeClass: 5), latency: calls(10, of: latency)),
-                        .init(series: series(codeClass: 0), latency: calls(5, of: latency)),
+                        .init(series: series(), latency: calls(85, of: latency)), .init(series: series(code: 500), latency: calls(10, of: latency)),
+                        .init(series: series(code: 0), latency: calls(5, of: latency)),
                     ]), at: now)
         }
         let now = start + .seconds(120) + .milliseconds(1900)

@@ -25,7 +25,7 @@ struct OTLPBatchTests {
         #expect(malformed == 0)
         #expect(batch.incarnation == "i" && batch.sequence == 4)
         let point = try #require(batch.points.first)
-        #expect(point.series == CallSeries(reporter: .source, source: "order", destination: "payment", version: "v2", route: "all", codeClass: 5))
+        #expect(point.series == CallSeries(reporter: .source, source: "order", destination: "payment", version: "v2", route: "all", code: 500))
         var expected = LatencySnapshot()
         for milliseconds in [1, 5, 5, 20_000] { expected.record(.milliseconds(Int64(milliseconds))) }
         #expect(point.latency == expected)

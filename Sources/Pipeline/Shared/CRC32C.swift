@@ -10,9 +10,7 @@ package enum CRC32C {
 
     package static func checksum(_ bytes: some Sequence<UInt8>, seed: UInt32 = 0) -> UInt32 {
         var crc = ~seed
-        table.withUnsafeBufferPointer { table in
-            for byte in bytes { crc = table[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] ^ (crc >> 8) }
-        }
+        for byte in bytes { crc = table[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] ^ (crc >> 8) }
         return ~crc
     }
 }

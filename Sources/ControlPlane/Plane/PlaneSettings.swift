@@ -1,0 +1,22 @@
+package import Host
+
+/// How a control plane runs.
+package struct PlaneSettings: Sendable {
+    /// Store, authority and sockets; made 0700 if it is not there.
+    package var stateDirectory: String
+    /// Where sidecars join, are pushed to and report: TLS.
+    package var mesh: SocketAddress
+    /// Where Prometheus scrapes: plain HTTP, loopback.
+    package var metrics: SocketAddress
+    /// First part of every identity; fixed for the life of the authority.
+    package var trustDomain: String
+
+    package init(stateDirectory: String, mesh: SocketAddress, metrics: SocketAddress, trustDomain: String = "weft.internal") {
+        self.stateDirectory = stateDirectory
+        self.mesh = mesh
+        self.metrics = metrics
+        self.trustDomain = trustDomain
+    }
+
+    package var apiPath: String { stateDirectory + "/api.sock" }
+}

@@ -1,0 +1,61 @@
+internal import Pipeline
+
+/// What a sidecar shows and whom it believes: its key, its certificate chain and the roots of its trust domain.
+struct WorkloadCredentials: Sendable {
+    let identity: LocalIdentity
+    let id: SPIFFEID
+    let roots: [Certificate]
+    /// PEM, as it came: for the state folder.
+    let rootsPEM: String
+
+    /// Throws when the parts do not fit each other.
+    init(identity: LocalIdentity, id: SPIFFEID, rootsPEM: String) throws(CertificateError) {
+        guard identity.id == id else { throw CertificateError("the certificate is for \(identity.id?.description ?? "nobody"), not for \(id)") }
+        self.identity = identity
+        self.id = id
+        self.rootsPEM = rootsPEM
+        roots = try Certificate.all(inPEM: Array(rootsPEM.utf8))
+    }
+
+    /// The same identity under other roots.
+    func trusting(_ rootsPEM: String) throws(CertificateError) -> WorkloadCredentials {
+        try WorkloadCredentials(identity: identity, id: id, rootsPEM: rootsPEM)
+    }
+
+    func trustsSame(as other: WorkloadCredentials) -> Bool { Set(roots.map(\.sha256)) == Set(other.roots.map(\.sha256)) }
+
+    /// For inbound mesh traffic.
+    func serverContext() throws(CertificateError) -> TLSContext {
+        try TLSContext.server(identity: identity, trust: roots, trustDomain: id.trustDomain, scope: "inbound")
+    }
+
+    /// For calls of other sidecars, and of the control plane.
+    func clientContext() throws(CertificateError) -> TLSContext {
+        try TLSContext.client(identity: identity, trust: .roots(roots), trustDomain: id.trustDomain)
+    }
+
+    // MARK: As a file
+
+    /// One text, so that key, certificate and roots change together or not at all.
+    func encoded() throws(CertificateError) -> [UInt8] {
+        var chain = ""
+        for certificate in [identity.certificate] + identity.intermediates { chain += String(decoding: try certificate.pem, as: UTF8.self) }
+        let key = String(decoding: try identity.key.pem, as: UTF8.self)
+        var writer = JSONWriter(pretty: true)
+        writer.object {
+            $0.member("id", id.description)
+            $0.member("key", key)
+            $0.member("certificate", chain)
+            $0.member("roots", rootsPEM)
+        }
+        return writer.utf8
+    }
+
+    init(decoding bytes: [UInt8]) throws(CertificateError) {
+        guard let root = ConfigReader.read(bytes: bytes, name: "identity.json").root, let idText = root["id"]?.string,
+            let key = root["key"]?.string, let chain = root["certificate"]?.string, let roots = root["roots"]?.string,
+            let id = try? SPIFFEID(idText)
+        else { throw CertificateError("the file is damaged") }
+        try self.init(identity: LocalIdentity(keyPEM: Array(key.utf8), chainPEM: Array(chain.utf8)), id: id, rootsPEM: roots)
+    }
+}

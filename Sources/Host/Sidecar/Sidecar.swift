@@ -1,0 +1,280 @@
+internal import Glibc
+package import Pipeline
+
+/// One sidecar, put together: the data path's loops, and on the loop of the calling thread all that steers them.
+///
+///     Sidecar(settings, registry) ─▶ start: bound, on its last good snapshot ─▶ run: until SIGTERM ─▶ drained, flushed
+///
+/// The only file here that knows everybody.
+package final class Sidecar {
+    /// Which signals end it (SIGTERM, SIGINT) and which has it read its files again (SIGHUP). Block them in `main`.
+    package static let signals: [Int32] = [SIGTERM, SIGINT, SIGHUP]
+
+    package let addresses: Addresses
+    let loop: EventLoop
+    let dataplane: Dataplane
+    let running: RunningSnapshot
+    let settings: SidecarSettings
+    let log: SidecarLog
+    private(set) var identity: IdentityClient?
+    private(set) var push: SnapshotClient?
+    private(set) var exporter: MetricsExporter?
+    private(set) var probe: HealthProbe?
+
+    private let registry: FilterRegistry
+    private let folder: StateFolder
+    private let incarnation: String
+    private let reload: (() throws -> SidecarFiles)?
+    private let reloadFailures: Counter
+    private var admin: AdminServer?
+    private var shutdown: Shutdown?
+    private var fatal: SidecarFailure?
+
+    /// Opens everything and serves, on the last good snapshot or on local files; steering begins with `run`.
+    ///
+    /// - Parameters:
+    ///   - snapshot: of local files, for a sidecar without a control plane.
+    ///   - software: the version of weft, for `weft ps`.
+    ///   - reload: reads the sidecar's own files again, at SIGHUP; nil: there are none. What it throws is logged in full, and
+    ///     the old config stays.
+    package init(
+        settings: SidecarSettings, snapshot: Snapshot? = nil, registry: FilterRegistry, software: String, log: SidecarLog = SidecarLog(),
+        reload: (() throws -> SidecarFiles)? = nil
+    ) throws {
+        precondition(settings.workers >= 1 && settings.workers < StatsRegistry.loopsMax, "the control loop counts as one more")
+        self.settings = settings
+        self.registry = registry
+        self.log = log
+        self.reload = reload
+        incarnation = Self.hex(Entropy.bytes(16))
+        loop = try EventLoop()
+        folder = try StateFolder(settings.stateDirectory)
+
+        // What to run on, before anybody can come in.
+        let waiting = Snapshot.waiting(for: settings.workload)
+        running = RunningSnapshot(waiting: waiting, folder, log: log)
+        if settings.controlPlane != nil { running.loadLastGood() }
+        running.take(SidecarFiles(snapshot: snapshot, requiredStages: settings.requiredStages))
+        do {
+            dataplane = try Self.dataplane(settings, registry, running.snapshot)
+        } catch let refusal as ChainBuilder.Refusal where settings.controlPlane != nil {
+            // Another build of weft wrote it, with other filters: wait to be told rather than not start at all.
+            log.error("the last good snapshot does not build here: \(refusal.problems.joined(separator: "; "))")
+            running.forgetLastGood(waiting)
+            dataplane = try Self.dataplane(settings, registry, running.snapshot)
+        }
+        addresses = Addresses(settings, dataplane.addresses)
+        reloadFailures = dataplane.context.stats.counter(
+            "weft_config_reload_failures_total", "Times the sidecar's own files were read again and refused.", loop: settings.workers)
+
+        try identify()
+        try steer(software: software)
+        admin = try AdminServer(
+            on: loop, unix: folder.adminSocket, tcp: settings.admin,
+            AdminServer.Source(
+                unready: { [unowned self] in unready }, config: { [unowned self] in AdminConfig.json(of: self) },
+                metrics: { [unowned self] in AdminMetrics.text(of: self) }))
+        try folder.writeEndpoints(addresses.json(admin: admin?.address))
+    }
+
+    /// The line that says where everything is, for whoever started the process.
+    package var readyLine: String { addresses.readyLine(settings.name, admin: admin?.address) }
+
+    private static func dataplane(_ settings: SidecarSettings, _ registry: FilterRegistry, _ snapshot: Snapshot) throws -> Dataplane {
+        try Dataplane(
+            workers: settings.workers, entrances: settings.entrances, application: settings.application, registry: registry, snapshot: snapshot)
+    }
+
+    // MARK: Identity
+
+    private func identify() throws {
+        if let controlPlane = settings.controlPlane {
+            let workload = IdentityClient.Workload(namespace: settings.workload.namespace, service: settings.workload.service, version: settings.workload.version)
+            let identity = try IdentityClient(on: loop, folder, controlPlane: controlPlane.address, workload: workload, token: controlPlane.token, log: log)
+            identity.onChange = { [unowned self] _, trustLost in
+                secure(trustLost: trustLost)
+                // A stream is waiting for it.
+                push?.start()
+            }
+            identity.onRefused = { [unowned self] why in
+                fatal = .refused(why)
+                loop.stop()
+            }
+            self.identity = identity
+            secure(trustLost: false)
+        } else if let files = settings.certificateFiles {
+            let own = try LocalIdentity(keyPEM: Files.readSecret(files.key), chainPEM: Files.read(files.certificate))
+            guard let id = own.id else { throw CertificateError("\(files.certificate) carries no SPIFFE id") }
+            let roots = String(decoding: try Files.read(files.bundle), as: UTF8.self)
+            let credentials = try WorkloadCredentials(identity: own, id: id, rootsPEM: roots)
+            dataplane.setTLS(server: try credentials.serverContext(), client: try credentials.clientContext(), trustChanged: false)
+        }
+    }
+
+    /// Puts the identity into force. Inbound stays shut until the sidecar knows who may come in.
+    func secure(trustLost: Bool) {
+        guard let credentials = identity?.credentials else { return }
+        do {
+            let server = running.isComplete ? try credentials.serverContext() : nil
+            dataplane.setTLS(server: server, client: try credentials.clientContext(), trustChanged: trustLost)
+        } catch {
+            log.error("the new identity cannot be used: \(error)")
+        }
+    }
+
+    /// Where the control plane is and as whom to go there; nil without an identity.
+    private func target() -> ServiceTarget? {
+        guard let controlPlane = settings.controlPlane?.address, let credentials = identity?.credentials, let context = try? credentials.clientContext()
+        else { return nil }
+        return ServiceTarget(controlPlane, tls: (context, credentials.controlPlane(at: controlPlane)))
+    }
+
+    // MARK: Steering
+
+    private func steer(software: String) throws {
+        if let application = settings.application {
+            var policy = HealthProbe.Policy()
+            policy.path = settings.healthPath
+            let probe = HealthProbe(on: loop, application: application, policy)
+            probe.onChange = { [unowned self] isHealthy, reason in
+                log.note(isHealthy ? "the application is healthy" : "the application is unhealthy: \(reason)")
+                push?.setHealth(isHealthy, reason: reason)
+            }
+            self.probe = probe
+        }
+        guard settings.controlPlane != nil else { return }
+        push = SnapshotClient(
+            on: loop, have: running.versions,
+            owner: SnapshotClient.Owner(
+                target: { [unowned self] in target() }, hello: { [unowned self] in hello(software) },
+                check: { [unowned self] in check($0) }, install: { [unowned self] in install($0) },
+                renewCertificate: { [unowned self] in identity?.hurry() }), log: log)
+        if settings.application == nil { push?.setHealth(true, reason: "there is no application to probe") }
+        exporter = try MetricsExporter(
+            on: loop, dataplane.context, service: settings.workload.service, incarnation: incarnation, interval: settings.exportInterval,
+            counterLoop: settings.workers, log: log, target: { [unowned self] in target() })
+    }
+
+    private func hello(_ software: String) -> PushMessage.Hello {
+        // All of the service's ports, which the control plane knows, are reached through the one inbound port.
+        let endpoints = addresses.dataplane.inbound.map { [PushMessage.Endpoint(port: max(1, Int($0.port)), address: $0.description)] } ?? []
+        return PushMessage.Hello(
+            sidecar: settings.name, incarnation: incarnation, namespace: settings.workload.namespace, service: settings.workload.service,
+            version: settings.workload.version, software: software, endpoints: endpoints,
+            filters: registry.filters.map { PushMessage.Filter(name: $0.name, schema: FilterSchema(name: $0.name, fields: $0.fields).json) })
+    }
+
+    // MARK: Parts
+
+    private func check(_ pushed: PushedPart) -> SubscriberMachine.Verdict {
+        do {
+            let candidate = try running.candidate(pushed)
+            if pushed.part == .trust, let credentials = identity?.credentials {
+                guard candidate.trust.trustDomain == credentials.id.trustDomain else {
+                    return .rejected("it is for the trust domain \(candidate.trust.trustDomain), this sidecar is in \(credentials.id.trustDomain)")
+                }
+                _ = try credentials.trusting(candidate.trust.roots)
+            }
+            let problems = dataplane.check(candidate)
+            return problems.isEmpty ? .accepted : .rejected(problems.joined(separator: "\n"))
+        } catch {
+            return .rejected("\(error)")
+        }
+    }
+
+    private func install(_ pushed: PushedPart) {
+        do {
+            let wasComplete = running.isComplete
+            let candidate = try running.candidate(pushed)
+            if pushed.part == .trust {
+                running.install(pushed, candidate)
+                try identity?.trust(rootsPEM: candidate.trust.roots)
+            } else {
+                try dataplane.apply(candidate)
+                running.install(pushed, candidate)
+            }
+            if !wasComplete, running.isComplete { secure(trustLost: false) }
+        } catch {
+            // It passed the same steps a moment ago.
+            log.error("\(pushed.part.rawValue) \(pushed.version) was accepted and cannot be put into force: \(error)")
+        }
+    }
+
+    /// SIGHUP: the files again, checked before anything changes.
+    func readFilesAgain() {
+        do {
+            guard let files = try reload?() else { return log.note("there are no local files to read again") }
+            if let snapshot = files.snapshot { try dataplane.apply(snapshot) }
+            running.take(files)
+            log.note("read the local files again")
+        } catch {
+            reloadFailures.increment()
+            let reason = (error as? ChainBuilder.Refusal)?.problems.joined(separator: "\n") ?? "\(error)"
+            log.error("the local files are refused, the old config stays in force:\n\(reason)")
+        }
+    }
+
+    // MARK: Readiness
+
+    /// Nil: ready; otherwise why not.
+    var unready: String? {
+        if shutdown != nil { return "draining" }
+        guard running.isComplete else { return "no config yet" }
+        guard settings.controlPlane == nil || identity?.credentials != nil else { return "no certificate yet" }
+        return nil
+    }
+
+    // MARK: Running
+
+    /// Serves until a signal of `signals` or `stop`, then drains and closes everything. Throws what makes going on pointless.
+    package func run() throws {
+        let handler = try Signals(Self.signals, on: loop) { [unowned self] signal in
+            if signal == SIGHUP { readFilesAgain() } else { stop() }
+        }
+        defer { handler.close() }
+        identity?.start()
+        push?.start()
+        exporter?.start()
+        probe?.start()
+        loop.run()
+        end()
+        if let fatal { throw fatal }
+    }
+
+    /// Begins to leave: readiness fails first. Asked twice, it does not wait any longer.
+    package func stop() {
+        if let shutdown { return shutdown.hurry() }
+        log.note("draining")
+        shutdown = Shutdown(of: self) { [unowned self] in loop.stop() }
+        shutdown?.begin()
+    }
+
+    private func end() {
+        shutdown?.close()
+        admin?.close()
+        push?.leave()
+        exporter?.close()
+        identity?.close()
+        probe?.close()
+        // What was said last gets out: the stream closes in good order within the linger of its channel.
+        let deadline = Clock.monotonic() + .milliseconds(200)
+        while push != nil, Clock.monotonic() < deadline { loop.turn(waitingAtMost: .milliseconds(20)) }
+        dataplane.stop()
+    }
+
+    private static func hex(_ bytes: [UInt8]) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+}
+
+/// Why a sidecar gives up.
+package enum SidecarFailure: Error, Sendable, CustomStringConvertible {
+    case refused(String)
+
+    package var description: String {
+        switch self {
+        case .refused(let why): "the control plane does not let this sidecar join: \(why)"
+        }
+    }
+}

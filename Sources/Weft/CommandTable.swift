@@ -1,0 +1,15 @@
+/// Every command there is, in the order help lists them. Parsing, help and suggestions read this and nothing else.
+package enum CommandTable {
+    package static let all: [Command] =
+        [
+            DemoCommand.command,
+            ControlPlaneCommand.command,
+            TokenCommand.create,
+            ApplyCommand.command, GetCommand.command, DeleteCommand.command, ExplainCommand.command,
+            PsCommand.command, StatCommand.command,
+            ConfigCheckCommand.command,
+            FiltersCommand.list, FiltersCommand.describe,
+            VersionCommand.command, HelpCommand.command,
+            DemoServiceCommand.command,
+        ]
+}

@@ -1,0 +1,123 @@
+internal import ControlPlane
+internal import Host
+internal import Pipeline
+
+/// What a sidecar runs on: its own files, or a control plane.
+struct SidecarPlan {
+    let settings: SidecarSettings
+    /// Nil: what the control plane sends, or the last good one on disk.
+    let snapshot: Snapshot?
+    let warnings: [ConfigProblem]
+
+    static let flags: [Flag] = [
+        Flag("config", .text("FILE"), "Run on local files alone, as this one says; no other flag goes with it."),
+        Flag("control-plane", .text("HOST:PORT"), environment: "WEFT_MESH", "Run on a control plane: its mesh port, \"mesh\" in its endpoints.json."),
+        Flag("token", .text("TOKEN"), environment: "WEFT_TOKEN", "The join token; seen by everybody in ps, so better a file."),
+        Flag("token-file", .text("FILE"), "The file with the join token, its owner's alone (0600)."),
+        Flag("service", .text("NAME"), "The service it stands beside."),
+        Flag("namespace", .text("NAME"), letter: "n", "The service's namespace (by default \(ResourceKey.defaultNamespace))."),
+        Flag("version", .text("LABEL"), "The service's version, such as v1."),
+        Flag("name", .text("NAME"), "What ps calls it, unique in the mesh; by default service, version and host."),
+        Flag("app", .address, "Where the application listens; best a unix socket, that nobody reaches around the sidecar."),
+        Flag("inbound", .address, "Where callers come in; what other sidecars are told. By default 127.0.0.1 and a free port."),
+        Flag("proxy", .address, "The application's HTTP_PROXY. By default 127.0.0.1 and a free port."),
+        Flag("outbound", .text("SERVICE=ADDRESS"), repeatable: true, "A local port that leads to one service: inventory=127.0.0.1:9001."),
+        Flag("admin", .address, "/livez /readyz /config /metrics on loopback. By default 127.0.0.1 and a free port; the unix socket is always there."),
+        Flag("state", .text("DIR"), "Key, certificate and last good config (0700)."),
+        Flag("filters", .text("DIR"), "A filters.d folder, for its stages marked required."),
+        Flag("workers", .count(0...256), "Event loops; by default one per core."),
+    ]
+
+    init(_ invocation: Invocation) throws(CommandFailure) {
+        if let file = invocation.optional("config") {
+            // Environment variables may stand around; what was typed beside --config is a misunderstanding.
+            let other = Self.flags.first { !["config", "control-plane", "token"].contains($0.name) && !invocation.all($0.name).isEmpty }
+            if let other { throw .usage("--config and --\(other.name) do not go together", hint: "the file says it all: weft config check \(Printable.text(file))") }
+            do throws(LocalConfig.Refusal) {
+                let local = try LocalConfig.read(file, filters: invocation.schemas)
+                settings = local.settings
+                snapshot = local.snapshot
+                warnings = local.warnings
+            } catch {
+                throw .configuration(error.problems, summary: "\(Printable.text(file)) is not a config to run on")
+            }
+            return
+        }
+        guard let text = invocation.optional("control-plane") else {
+            throw .usage("a sidecar needs --config FILE or --control-plane HOST:PORT", hint: "weft help sidecar")
+        }
+        guard let address = SocketAddress(text), address.family != .unix else {
+            throw .usage("--control-plane: \"\(Printable.text(text))\" is no host and port", hint: "a sidecar joins at the mesh port: \"mesh\" in endpoints.json beside the API's socket")
+        }
+        let service = try Self.required("service", invocation), state = try Self.required("state", invocation)
+        let namespace = invocation.optional("namespace") ?? ResourceKey.defaultNamespace
+        let version = invocation.optional("version") ?? ""
+        for (flag, label) in [("service", service), ("namespace", namespace), ("version", version)] where !label.isEmpty && !ConfigRule.isLabel(label) {
+            throw .usage("--\(flag): \"\(Printable.text(label))\" is no DNS label", hint: "lower-case letters, digits and hyphens, at most 63")
+        }
+        let workload = TrafficPart.WorkloadRef(service: service, namespace: namespace, version: version)
+        let name = invocation.optional("name") ?? [service, version, Environment.hostName].filter { !$0.isEmpty }.joined(separator: "-")
+        var settings = SidecarSettings(workload: workload, name: name, stateDirectory: state)
+        settings.workers = invocation.optional("workers").flatMap(Int.init).flatMap { $0 == 0 ? nil : $0 } ?? Machine.coreCount
+        settings.application = invocation.optionalAddress("app")
+        settings.entrances.inbound = settings.application == nil ? nil : invocation.optionalAddress("inbound") ?? Self.anyPort
+        settings.entrances.proxy = invocation.optionalAddress("proxy") ?? Self.anyPort
+        settings.entrances.outbound = try Self.outbound(invocation.all("outbound"), namespace)
+        settings.admin = invocation.optionalAddress("admin") ?? Self.anyPort
+        settings.controlPlane = SidecarSettings.ControlPlane(address: address, token: try Self.token(invocation))
+        var problems: [ConfigProblem] = []
+        if let folder = invocation.optional("filters") {
+            for direction in ChainDirection.allCases {
+                let read = try Self.required(of: Inputs.join(folder, direction.rawValue), direction, invocation.schemas)
+                settings.requiredStages[direction == .inbound ? .inbound : .outbound] = read.stages
+                problems += read.problems
+            }
+            if problems.hasErrors { throw .configuration(problems, summary: "\(Printable.text(folder)) is no folder to run on") }
+        }
+        self.settings = settings
+        snapshot = nil
+        warnings = problems
+    }
+
+    /// Loopback, and a port that the kernel chooses.
+    private static var anyPort: SocketAddress? { SocketAddress("127.0.0.1:0") }
+
+    private static func required(_ flag: String, _ invocation: Invocation) throws(CommandFailure) -> String {
+        guard let value = invocation.optional(flag) else { throw .usage("a sidecar on a control plane needs --\(flag)", hint: "weft help sidecar") }
+        return value
+    }
+
+    private static func outbound(_ texts: [String], _ namespace: String) throws(CommandFailure) -> [Dataplane.Entrances.Outbound] {
+        var entrances: [Dataplane.Entrances.Outbound] = []
+        for text in texts {
+            let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+            guard parts.count == 2, let address = SocketAddress(parts[1]) else {
+                throw .usage("--outbound: \"\(Printable.text(text))\" is no service and address", hint: "write it like inventory=127.0.0.1:0, or inventory.warehouse=127.0.0.1:9001")
+            }
+            let name = parts[0].split(separator: ".", maxSplits: 1).map(String.init)
+            entrances.append(.init(service: name.first ?? "", namespace: name.count > 1 ? name[1] : namespace, address: address))
+        }
+        return entrances
+    }
+
+    /// Nil: one that has joined before needs none.
+    private static func token(_ invocation: Invocation) throws(CommandFailure) -> String? {
+        guard let file = invocation.optional("token-file") else { return invocation.optional("token") }
+        do {
+            let text = String(decoding: try Files.readSecret(file), as: UTF8.self)
+            return text.split(whereSeparator: \.isWhitespace).first.map(String.init)
+        } catch {
+            throw .usage("cannot read the token: \(error)")
+        }
+    }
+
+    private static func required(
+        of folder: String, _ direction: ChainDirection, _ filters: [String: FilterSchema]
+    ) throws(CommandFailure) -> (stages: [String], problems: [ConfigProblem]) {
+        guard Inputs.isFolder(folder) else { return ([], []) }
+        var files: [ConfigSource] = []
+        for name in try Inputs.names(folder) where StageFolder.stageName(name) != nil { files.append(try Inputs.file(Inputs.join(folder, name))) }
+        let result = StageFolder.read(folder: folder, files: files, direction: direction, filters: filters)
+        return (result.stages.filter(\.isRequired).map(\.entry.id), result.problems)
+    }
+}

@@ -1,0 +1,69 @@
+internal import Glibc
+internal import Pipeline
+
+enum StatCommand {
+    static let command = Command(
+        "stat", "show rates, errors and latencies of every pair of services",
+        flags: [
+            Flag("window", .duration, default: "10s", "Over which time, up to a minute."),
+            Flag("reporter", .choice(["source", "destination"]), default: "source", "Whose count: the caller's sidecar or the called one's."),
+            Flag("total", .toggle, "Since the beginning instead of in the window."),
+            Flag("watch", .toggle, letter: "w", "Again every second until Ctrl-C."), .output, .controlPlane,
+        ],
+        details: "SUCCESS is the share of answers below 500 and other than 403 and 429.",
+        examples: ["weft stat", "weft stat --window 30s --watch", "weft stat --reporter destination -o json"], run: run)
+
+    private static func run(_ invocation: Invocation) throws -> ExitCode {
+        let api = try ControlPlaneAPI(invocation)
+        while true {
+            let answer = try api.get("/v1/stat", ["window": invocation.text("window"), "reporter": invocation.text("reporter")])
+            if invocation.wantsJSON {
+                invocation.console.print(invocation.isOn("watch") ? answer.json : answer.prettyJSON)
+            } else {
+                if invocation.isOn("watch"), invocation.console.isLive { invocation.console.write("\u{1B}[H\u{1B}[2J") }
+                let table = invocation.isOn("total") ? CallTable.totals(answer.items("totals")) : CallTable.window(answer.items("items"))
+                invocation.console.print(table.rendered(invocation.console.style))
+            }
+            guard invocation.isOn("watch") else { return .ok }
+            sleep(1)
+        }
+    }
+}
+
+/// Calls between services as a table.
+enum CallTable {
+    static func window(_ items: [ConfigNode]) -> Table {
+        var table = Table([
+            .left("SRC"), .left("DST"), .left("VERSION"), .left("ROUTE"), .right("RPS"), .right("SUCCESS"), .right("P50"), .right("P95"), .right("P99"),
+            .right("CONNS"),
+        ])
+        for item in items {
+            let success = item["success"]?.number
+            table.add(
+                names(item) + [
+                    Table.Cell(Figures.rate(item["rps"]?.number)), Table.Cell(Figures.share(success), tone(success)),
+                    Table.Cell(Figures.latency(item["p50Seconds"]?.number)), Table.Cell(Figures.latency(item["p95Seconds"]?.number)),
+                    Table.Cell(Figures.latency(item["p99Seconds"]?.number)), Table.Cell(item["connections"]?.integer.map { Figures.count($0) } ?? ""),
+                ])
+        }
+        return table
+    }
+
+    static func totals(_ items: [ConfigNode]) -> Table {
+        var table = Table([.left("SRC"), .left("DST"), .left("VERSION"), .left("ROUTE"), .right("REQUESTS"), .left("STATUSES")])
+        for item in items {
+            let statuses = (item["statuses"]?.keys ?? []).sorted().map { "\($0): \(Figures.count(item["statuses"]?[$0]?.integer ?? 0))" }
+            table.add(names(item) + [Table.Cell(Figures.count(item["requests"]?.integer ?? 0)), Table.Cell(statuses.joined(separator: ", "))])
+        }
+        return table
+    }
+
+    private static func names(_ item: ConfigNode) -> [Table.Cell] {
+        ["source", "destination", "version", "route"].map { Table.Cell(item.text($0)) }
+    }
+
+    private static func tone(_ success: Double?) -> Table.Tone {
+        guard let success else { return .plain }
+        return success >= 0.999 ? .good : success >= 0.95 ? .odd : .bad
+    }
+}
