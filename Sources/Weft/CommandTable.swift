@@ -3,7 +3,7 @@ package enum CommandTable {
     package static let all: [Command] =
         [
             DemoCommand.command,
-            ControlPlaneCommand.command,
+            ControlPlaneCommand.command, SidecarCommand.command,
             TokenCommand.create,
             ApplyCommand.command, GetCommand.command, DeleteCommand.command, ExplainCommand.command,
             PsCommand.command, StatCommand.command,

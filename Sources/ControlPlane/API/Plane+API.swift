@@ -213,7 +213,7 @@ extension Plane {
                         $0.member("token", token.text)
                         $0.member("service", service)
                         $0.member("namespace", namespace)
-                        $0.member("expires", Timestamp.rfc3339(now.seconds + life))
+                        $0.member("expires", Timestamp(now.seconds + life).description)
                     })
             }
         }

@@ -34,7 +34,7 @@ extension Plane {
             }
             $0.member("connected", record.stream != nil)
             $0.member("lastSeenSeconds", (loop.now - record.lastSeen).seconds)
-            $0.member("certificateExpires", Timestamp.rfc3339(record.certificateEnds))
+            $0.member("certificateExpires", Timestamp(record.certificateEnds).description)
             $0.member(
                 "health", registration.map { $0.isDraining ? "draining" : $0.isHealthy ? "healthy" : "unhealthy" } ?? "unknown")
             if !record.healthReason.isEmpty { $0.member("healthReason", record.healthReason) }

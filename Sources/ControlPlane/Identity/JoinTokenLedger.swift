@@ -1,3 +1,5 @@
+package import Pipeline
+
 /// Which join tokens exist and what is left of them.
 ///
 /// Pure: each event answers with the change that the store must make durable before anything that rests on it leaves. A

@@ -1,3 +1,5 @@
+internal import Pipeline
+
 /// The bytes of a log file: a header, then one frame per commit.
 ///
 ///     header   magic 8 · generation u64 · salt u64 · crc u32

@@ -1,3 +1,5 @@
+internal import Pipeline
+
 /// How far the log was known to be durable: a note beside it, written after each commit's sync and not synced itself.
 ///
 /// The log alone cannot tell a last commit that was torn (forget it, nobody was promised anything) from one that rotted

@@ -1,3 +1,5 @@
+internal import Pipeline
+
 /// The bytes of a snapshot file: all tables as they stood before the log of the same generation.
 ///
 ///     magic 8 · generation u64 · revision u64 · entries u64 · { table, key, value, revision u64 } … · crc u32
