@@ -1,4 +1,5 @@
 import LoopbackTesting
+import Pipeline
 import Testing
 
 extension Loopback {

@@ -62,19 +62,11 @@ extension Loopback {
             let pair = try Pair()
             pair.payment.application.always(.bytes(Self.gibibyte))
             let socket = try BlockingSocket(to: pair.order.address(for: "payment"), receiveBuffer: 16 * 1024)
-            var written = 0
             let growth = try Self.growth(of: pair) {
                 try socket.write("GET /slow HTTP/1.1\r\nhost: payment\r\n\r\n")
-                #expect(eventually(within: .seconds(5)) { pair.payment.application.written > 0 })
-                // Stalled: nothing moved for a second.
-                let stalled = eventually(within: .seconds(20)) {
-                    let before = pair.payment.application.written
-                    pause(.seconds(1))
-                    written = pair.payment.application.written
-                    return written == before
-                }
-                #expect(stalled, "the sender is still sending: \(written) bytes")
+                #expect(Self.stalls(pair.payment.application), "the sender is still sending")
             }
+            let written = pair.payment.application.written
             // Per sidecar: what it wants out and one read on top, a TLS record under way; the rest is the kernel's, whose
             // bounds are its own: a send and a receive buffer for each of the three connections.
             let perSidecar = HostLimits.outputMax + 2 * 16 * 1024
@@ -86,18 +78,33 @@ extension Loopback {
             let stream = HTTPStream(socket)
             let head = try stream.head()
             #expect(head.length == Self.gibibyte)
-            var total = 0
-            struct Enough: Error {}
-            do {
-                try stream.body(of: head) { piece in
-                    total += piece.count
-                    if total > written + (16 << 20) { throw Enough() }
-                }
-            } catch is Enough {}
-            #expect(total > written)
+            #expect(Self.reads(written + (16 << 20), of: head, from: stream), "the stream does not go on")
             socket.finish()
             let gone = try eventually(within: .seconds(10)) { MetricsPage(try pair.order.metrics()).sum("weft_stats_in_flight") == 0 }
             #expect(gone, "the caller left, and so must the exchange")
+        }
+
+        /// Whether a sender that began to send comes to a stop for a second.
+        private static func stalls(_ service: FaultService) -> Bool {
+            guard eventually(within: .seconds(5), { service.written > 0 }) else { return false }
+            return eventually(within: .seconds(20)) {
+                let before = service.written
+                pause(.seconds(1))
+                return service.written == before
+            }
+        }
+
+        private static func reads(_ wanted: Int, of head: HTTPStream.Head, from stream: HTTPStream) -> Bool {
+            var total = 0
+            do {
+                try stream.body(of: head) { piece in
+                    total += piece.count
+                    if total >= wanted { throw Enough() }
+                }
+            } catch {
+                return error is Enough
+            }
+            return total >= wanted
         }
 
         /// The most a TCP connection's two buffers may hold.
@@ -109,6 +116,9 @@ extension Loopback {
         }
     }
 }
+
+/// Ends a body that was read far enough.
+private struct Enough: Error {}
 
 private final class Watch: Sendable {
     let peaks: Peaks

@@ -1,4 +1,5 @@
 import LoopbackTesting
+import Pipeline
 import Testing
 
 extension Loopback {
@@ -131,7 +132,9 @@ extension Pair {
         // Still so after another flush or two: nothing comes in twice.
         pause(.seconds(2))
         let after = try mesh.totals(reporter: "source", source: "order", destination: "payment", key: "status")
-        #expect(after.values.reduce(0, +) == (base.source.values.reduce(0, +) + statuses.values.reduce(0, +)), sourceLocation: sourceLocation)
+        let total: Int = after.values.reduce(0, +)
+        let wantedTotal: Int = base.source.values.reduce(0, +) + statuses.values.reduce(0, +)
+        #expect(total == wantedTotal, sourceLocation: sourceLocation)
     }
 
     /// Rate, errors, percentiles and connections are there for the pair.
