@@ -8,6 +8,7 @@ extension Downstream {
     func pump() {
         var steps = 0
         while d.pointee.state == .open {
+            d.pointee.resumesInput = false
             guard wantsInput else {
                 // What is out of the way on the other side makes room for more of a body.
                 settle()

@@ -26,6 +26,8 @@ struct DownstreamStorage {
     /// The caller does not take what is written.
     var isStalled = false
     var responseEnded = false
+    /// An exchange ended: the next request may be here already, and no event will tell of it.
+    var resumesInput = false
     /// The body goes to the caller in chunks of our own; or not at all (HEAD).
     var sendsChunks = false
     var omitsBody = false
