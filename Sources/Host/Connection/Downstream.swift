@@ -114,7 +114,9 @@ struct Downstream: BitwiseCopyable {
             let directions = d.pointee.transport.directions(for: readiness)
             if directions.read { d.pointee.canRead = true }
             if directions.write { flush() }
-            if readiness.intersection([.peerFinished, .hungUp, .failed]) != [], hasLeft() { return gone() }
+            // A reset, or both directions over: nobody is left to answer, whatever the request said about its connection.
+            if readiness.intersection([.hungUp, .failed]) != [], d.pointee.state == .open, d.pointee.hasBegun { return gone() }
+            if readiness.contains(.peerFinished), hasLeft() { return gone() }
             // The room that was made lets the service's answer go on.
             if directions.write, acceptsBody, let x = d.pointee.exchange, let upstream = x.pointee.upstream {
                 Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).receive()

@@ -86,16 +86,16 @@ struct RelayTests {
             let trailers = service.readHead()
             service.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n\(head.lowercased().contains("transfer-encoding: chunked") ? "good" : "bad!")\r\n")
             usleep(20_000)
-            service.send("\(String(body.utf8.count, radix: 16))\r\n\(body)\r\n0\r\nX-Sum: \(trailers.contains("X-In: 7") ? 7 : 0)\r\n\r\n")
+            service.send("\(String(body.utf8.count, radix: 16))\r\n\(body)\r\n0\r\nGrpc-Status: \(trailers.contains("Grpc-Status: 7") ? 7 : 0)\r\n\r\n")
             _ = service.readHead()
         }
         let caller = try world.connect()
         caller.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
         usleep(20_000)
-        caller.send("1\r\n!\r\n0\r\nX-In: 7\r\n\r\n")
+        caller.send("1\r\n!\r\n0\r\nGrpc-Status: 7\r\n\r\n")
         #expect(caller.readHead().lowercased().contains("transfer-encoding: chunked"))
-        let answer = caller.read(until: "X-Sum: 7\r\n\r\n")
-        #expect(answer.contains("good") && answer.contains("hello") && answer.hasSuffix("0\r\nX-Sum: 7\r\n\r\n"))
+        let answer = caller.read(until: "Grpc-Status: 7\r\n\r\n")
+        #expect(answer.contains("good") && answer.contains("hello") && answer.hasSuffix("0\r\nGrpc-Status: 7\r\n\r\n"))
     }
 
     @Test("Answers without a body end with their head, and the connection goes on")
@@ -215,6 +215,11 @@ struct RelayTests {
             waiting.send("GET /silent HTTP/1.1\r\nHost: a\r\n\r\n")
             usleep(50_000)
             leave(waiting)()
+            // One that asked for the connection to close may have finished sending for good; a reset tells.
+            let closing = try world.connect()
+            closing.send("GET /silent HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            usleep(50_000)
+            closing.reset()
             #expect(world.isReleased())
         }
     }
