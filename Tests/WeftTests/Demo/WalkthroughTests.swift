@@ -82,6 +82,10 @@ struct WalkthroughTests {
         #expect(children.count == 11)
         _ = demo.end()
         isEnded = true
+        // What customers lost is what the broken payment answered, and nothing else of all that was done meanwhile.
+        let report = Self.text(scratch.path + "/demo.log").split(separator: "\n").suffix(8)
+        #expect(report.contains { $0.hasSuffix("; 0 reached payment") }, "\(report)")
+        #expect(report.filter { $0.contains(" × ") }.allSatisfy { $0.hasSuffix("status 502") }, "\(report)")
         #expect(!Inputs.exists(shop), "the folder is left behind")
         for child in children { #expect(kill(child, 0) != 0, "process \(child) is left behind") }
     }
