@@ -60,12 +60,6 @@ let package = Package(
             name: "ControlPlaneTesting", dependencies: ["ControlPlane", "Pipeline"], path: "Tests/ControlPlaneSupport",
             swiftSettings: strict),
         .testTarget(
-        .testTarget(name: "HostTests", dependencies: ["Host", "Filters", "Pipeline", "COpenSSL", "WeftTesting"], swiftSettings: strict),
-        // A disk that fails, for the store's tests and for the simulation.
-        .target(
-            name: "ControlPlaneTesting", dependencies: ["ControlPlane", "Pipeline"], path: "Tests/ControlPlaneSupport",
-            swiftSettings: strict),
-        .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "ControlPlaneTesting", "Host", "Pipeline", "WeftTesting"],
             swiftSettings: strict),
         .testTarget(
