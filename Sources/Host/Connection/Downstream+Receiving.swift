@@ -197,7 +197,7 @@ extension Downstream {
         switch d.pointee.transport.read(into: d.pointee.input.tail, count: room) {
         case .bytes(let count):
             d.pointee.input.filled(count)
-            if !d.pointee.transport.mayHaveMore { d.pointee.canRead = false }
+            if !d.pointee.transport.mayHaveMore, !d.pointee.endIsNear { d.pointee.canRead = false }
             return true
         case .wouldBlock:
             d.pointee.canRead = false
