@@ -4,8 +4,26 @@ extension SnapshotCodec {
         let node: ConfigNode
         let path: String
 
-        private func fail(_ expected: String) -> Failure {
+        /// Ports, weights, bursts and lines are no larger.
+        static let countMax = 1_000_000_000
+
+        func fail(_ expected: String) -> Failure {
             Failure("\(path): expected \(expected), line \(node.line)")
+        }
+
+        /// An object of these keys and no others. What a newer control plane says and this sidecar does not know may be what
+        /// narrows a policy: it is refused, never passed over.
+        func only(_ keys: String...) throws(Failure) {
+            guard let members = node.members else { throw fail("an object") }
+            guard let stranger = members.first(where: { !keys.contains($0.key) }) else { return }
+            throw Failure("\(path): unknown key \(JSONWriter.quoted(stranger.key.prefix(64))), line \(stranger.value.line)")
+        }
+
+        /// The one of these keys that is there.
+        func one(of keys: String...) throws(Failure) -> String {
+            let found = keys.filter { node[$0] != nil }
+            guard found.count == 1, let key = found.first else { throw fail("one of \(keys.map { "\"\($0)\"" }.joined(separator: ", "))") }
+            return key
         }
 
         func child(_ key: String) throws(Failure) -> Reader {
@@ -22,12 +40,15 @@ extension SnapshotCodec {
             }
         }
 
-        /// An integer within what counts, ports and weights may be.
         var count: Int {
-            get throws(Failure) {
-                guard let number = node.integer, 0...1_000_000_000 ~= number else { throw fail("a count") }
-                return Int(number)
+            get throws(Failure) { try integer(within: 0...Self.countMax) }
+        }
+
+        func integer(within range: ClosedRange<Int>) throws(Failure) -> Int {
+            guard let number = node.integer, let number = Int(exactly: number), range.contains(number) else {
+                throw fail("a number from \(range.lowerBound) to \(range.upperBound)")
             }
+            return number
         }
 
         var flag: Bool {
@@ -73,6 +94,7 @@ extension SnapshotCodec {
         var origin: Origin {
             get throws(Failure) {
                 let origin = try child("origin")
+                try origin.only("resource", "file", "line")
                 return Origin(
                     resource: try origin.string("resource"), file: try origin.string("file", default: ""),
                     line: try origin.integer("line", default: 0))
@@ -86,6 +108,7 @@ private typealias Failure = SnapshotCodec.Failure
 
 extension ChainPart {
     init(_ node: SnapshotCodec.Reader) throws(SnapshotCodec.Failure) {
+        try node.only("inbound", "outbound", "inboundSettings", "outboundSettings")
         self.init(
             inbound: try node.list("inbound", Stage.read), outbound: try node.list("outbound", Stage.read),
             inboundSettings: try node.list("inboundSettings", SettingsLayer.read),
@@ -95,7 +118,8 @@ extension ChainPart {
 
 extension ChainPart.Stage {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
-        Self(
+        try node.only("id", "filter", "config", "origin", "required")
+        return Self(
             id: try node.string("id"), filter: try node.string("filter"), config: try node.child("config").object,
             origin: try node.origin, required: try node.bool("required", default: false))
     }
@@ -103,6 +127,7 @@ extension ChainPart.Stage {
 
 extension SettingsLayer {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
+        try node.only("origin", "stages")
         let list = try node.child("stages")
         guard let members = list.node.members else { throw Failure("\(list.path): expected an object") }
         var stages: [String: String] = [:]
@@ -115,7 +140,9 @@ extension SettingsLayer {
 
 extension TrafficPart {
     init(_ node: SnapshotCodec.Reader) throws(SnapshotCodec.Failure) {
+        try node.only("workload", "inboundSettings", "deniesEgress", "services")
         let own = try node.child("workload")
+        try own.only("service", "namespace", "version")
         self.init(
             workload: WorkloadRef(
                 service: try own.string("service"), namespace: try own.string("namespace"), version: try own.string("version")),
@@ -126,9 +153,10 @@ extension TrafficPart {
 
 extension TrafficPart.ServiceEntry {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
+        try node.only("name", "namespace", "port", "defaultVersion", "settings", "routeName", "route", "versions")
         let route = node.optional("route") == nil ? nil : try node.list("route", TrafficPart.RuleEntry.read)
         return Self(
-            name: try node.string("name"), namespace: try node.string("namespace"), port: try node.integer("port"),
+            name: try node.string("name"), namespace: try node.string("namespace"), port: try node.child("port").integer(within: 0...65_535),
             settings: try node.list("settings", SettingsLayer.read), route: route,
             routeName: try node.string("routeName", default: ""), defaultVersion: try node.optional("defaultVersion")?.text,
             versions: try node.list("versions", TrafficPart.VersionEntry.read))
@@ -137,13 +165,15 @@ extension TrafficPart.ServiceEntry {
 
 extension TrafficPart.VersionEntry {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
-        Self(name: try node.string("name"), endpoints: try node.list("endpoints", TrafficPart.EndpointEntry.read))
+        try node.only("name", "endpoints")
+        return Self(name: try node.string("name"), endpoints: try node.list("endpoints", TrafficPart.EndpointEntry.read))
     }
 }
 
 extension TrafficPart.EndpointEntry {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
-        Self(
+        try node.only("id", "address", "weight", "healthy", "draining", "sidecar")
+        return Self(
             id: try node.string("id"), address: try node.string("address"), weight: try node.integer("weight", default: 1),
             isHealthy: try node.bool("healthy", default: true), isDraining: try node.bool("draining", default: false),
             hasSidecar: try node.bool("sidecar", default: true))
@@ -152,7 +182,8 @@ extension TrafficPart.EndpointEntry {
 
 extension TrafficPart.RuleEntry {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
-        Self(
+        try node.only("name", "matches", "backends", "settings")
+        return Self(
             name: try node.string("name"), matches: try node.list("matches", TrafficPart.MatchEntry.read),
             backends: try node.list("backends", TrafficPart.BackendEntry.read),
             settings: try node.list("settings", SettingsLayer.read))
@@ -161,17 +192,23 @@ extension TrafficPart.RuleEntry {
 
 extension TrafficPart.BackendEntry {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
-        Self(
-            service: try node.optional("service")?.text, namespace: try node.optional("namespace")?.text,
-            version: try node.optional("version")?.text, weight: try node.integer("weight"))
+        try node.only("service", "namespace", "version", "weight")
+        let service = try node.optional("service")?.text
+        // Both or neither: half a name would lead somewhere else.
+        let namespace = service == nil ? nil : try node.string("namespace")
+        guard service != nil || node.optional("namespace") == nil else { throw node.fail("\"service\" beside \"namespace\"") }
+        return Self(service: service, namespace: namespace, version: try node.optional("version")?.text, weight: try node.integer("weight"))
     }
 }
 
 extension TrafficPart.MatchEntry {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
+        try node.only("pathExact", "pathPrefix", "method", "headers")
         var path = Path.any
-        if let exact = try node.optional("pathExact")?.text { path = .exact(exact) }
-        if let prefix = try node.optional("pathPrefix")?.text { path = .prefix(prefix) }
+        if node.optional("pathExact") != nil || node.optional("pathPrefix") != nil {
+            let key = try node.one(of: "pathExact", "pathPrefix")
+            path = key == "pathExact" ? .exact(try node.string(key)) : .prefix(try node.string(key))
+        }
         return Self(
             path: path, method: try node.optional("method")?.text,
             headers: try node.list("headers", TrafficPart.HeaderEntry.read))
@@ -180,15 +217,21 @@ extension TrafficPart.MatchEntry {
 
 extension TrafficPart.HeaderEntry {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
-        let name = try node.string("name")
-        if let exact = try node.optional("exact")?.text { return Self(name: name, value: .exact(exact)) }
-        if let prefix = try node.optional("prefix")?.text { return Self(name: name, value: .prefix(prefix)) }
-        return Self(name: name, value: .present(try node.bool("present")))
+        let key = try node.one(of: "exact", "prefix", "present")
+        try node.only("name", key)
+        let value: Value =
+            switch key {
+            case "exact": .exact(try node.string(key))
+            case "prefix": .prefix(try node.string(key))
+            default: .present(try node.bool(key))
+            }
+        return Self(name: try node.string("name"), value: value)
     }
 }
 
 extension AccessPart {
     init(_ node: SnapshotCodec.Reader) throws(SnapshotCodec.Failure) {
+        try node.only("mtls", "allowsByDefault", "policies", "rateLimits")
         self.init(
             mtls: try node.choice("mtls"), allowsByDefault: try node.bool("allowsByDefault"),
             policies: try node.list("policies", Policy.read), rateLimits: try node.list("rateLimits", RateLimit.read))
@@ -197,7 +240,8 @@ extension AccessPart {
 
 extension AccessPart.Policy {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
-        Self(
+        try node.only("name", "action", "shadow", "targetsService", "origin", "rules")
+        return Self(
             name: try node.string("name"), action: try node.choice("action"), isShadow: try node.bool("shadow", default: false),
             rules: try node.list("rules", AccessPart.Rule.read), origin: try node.origin,
             targetsService: try node.bool("targetsService"))
@@ -206,27 +250,35 @@ extension AccessPart.Policy {
 
 extension AccessPart.Rule {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
-        Self(from: try node.list("from", AccessPart.Source.read), to: try node.list("to", AccessPart.Operation.read))
+        try node.only("from", "to")
+        return Self(from: try node.list("from", AccessPart.Source.read), to: try node.list("to", AccessPart.Operation.read))
     }
 }
 
 extension AccessPart.Source {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
-        if let service = try node.optional("service")?.text {
-            return .service(namespace: try node.string("namespace"), name: service)
+        if node.optional("service") != nil {
+            try node.only("service", "namespace")
+            return .service(namespace: try node.string("namespace"), name: try node.string("service"))
         }
-        if let prefix = try node.optional("prefix")?.text { return .prefix(prefix) }
-        if let namespace = try node.optional("namespace")?.text { return .namespace(namespace) }
         // Anything else must not become a source that matches more than was meant.
-        guard try node.bool("external") else { throw Failure("\(node.path): names no source") }
-        return .external
+        let key = try node.one(of: "prefix", "namespace", "external")
+        try node.only(key)
+        switch key {
+        case "prefix": return .prefix(try node.string(key))
+        case "namespace": return .namespace(try node.string(key))
+        default:
+            guard try node.bool(key) else { throw node.fail("\"external\": true") }
+            return .external
+        }
     }
 }
 
 extension AccessPart.Operation {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
-        Self(
-            ports: try node.list("ports") { port throws(Failure) in try port.count },
+        try node.only("ports", "methods", "paths")
+        return Self(
+            ports: try node.list("ports") { port throws(Failure) in try port.integer(within: 1...65_535) },
             methods: try node.list("methods") { method throws(Failure) in try method.text },
             paths: try node.list("paths") { path throws(Failure) in try path.text })
     }
@@ -234,12 +286,14 @@ extension AccessPart.Operation {
 
 extension AccessPart.RateLimit {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
-        Self(name: try node.string("name"), rules: try node.list("rules", AccessPart.RateRule.read), origin: try node.origin)
+        try node.only("name", "origin", "rules")
+        return Self(name: try node.string("name"), rules: try node.list("rules", AccessPart.RateRule.read), origin: try node.origin)
     }
 }
 
 extension AccessPart.RateRule {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
+        try node.only("matches", "key", "rate", "burst")
         let rate = try node.string("rate")
         guard Rate(rate) != nil else { throw Failure("\(node.path).rate: \"\(rate)\" is no rate") }
         return Self(

@@ -1,6 +1,7 @@
 /// A snapshot's parts as JSON text: what is pushed, kept on disk and shown by `/config`.
 ///
-/// Canonical: one part has one text, so a version is the hash of the text, and what did not change is not sent again.
+/// Canonical: one part has one text, so a version is the hash of the text, and what did not change is not sent again. Reading is
+/// total, bounded by `ConfigLimits`, and strict: an unknown key, a missing one or two that exclude each other refuse the part.
 package enum SnapshotCodec {
     /// A part that this sidecar cannot read; the reason goes back as a NACK.
     package struct Failure: Error, Equatable, Sendable, CustomStringConvertible {
@@ -35,7 +36,9 @@ package enum SnapshotCodec {
         case .chain: snapshot.chain = try ChainPart(node)
         case .traffic: snapshot.traffic = try TrafficPart(node)
         case .access: snapshot.access = try AccessPart(node)
-        case .trust: snapshot.trust = TrustPart(trustDomain: try node.string("trustDomain"), roots: try node.string("roots"))
+        case .trust:
+            try node.only("trustDomain", "roots")
+            snapshot.trust = TrustPart(trustDomain: try node.string("trustDomain"), roots: try node.string("roots"))
         }
     }
 
@@ -100,10 +103,8 @@ package enum SnapshotCodec {
         writer.key("origin")
         writer.object {
             $0.member("resource", origin.resource)
-            if !origin.file.isEmpty {
-                $0.member("file", origin.file)
-                $0.member("line", origin.line)
-            }
+            if !origin.file.isEmpty { $0.member("file", origin.file) }
+            if origin.line != 0 { $0.member("line", origin.line) }
         }
     }
 
@@ -131,8 +132,8 @@ package enum SnapshotCodec {
             if let version = service.defaultVersion { $0.member("defaultVersion", version) }
             $0.key("settings")
             write(service.settings, to: &$0)
+            if !service.routeName.isEmpty { $0.member("routeName", service.routeName) }
             if let rules = service.route {
-                $0.member("routeName", service.routeName)
                 $0.key("route")
                 $0.array { for rule in rules { write(rule, to: &$0) } }
             }
