@@ -86,6 +86,13 @@ package struct ResourceValidation {
 
     private mutating func workload(_ workload: WorkloadResource) {
         guard let service = service(workload.service, in: workload.namespace, "service") else { return }
+        if !workload.sidecar, service.speaksHTTP, (service.mtls ?? mesh?.mtls ?? .strict) == .strict {
+            problems.append(
+                ConfigProblem(
+                    "nobody may call \(workload.key): it has no sidecar, and mtls of \(service.key) is strict", severity: .warning,
+                    at: workload.node["sidecar"] ?? workload.node, path: "sidecar",
+                    notes: ["plaintext is never spoken under strict; say \"mtls\": \"permissive\" on the Service"]))
+        }
         for (index, port) in workload.ports.enumerated() where !service.ports.contains(where: { $0.port == port.port }) {
             problems.append(
                 ConfigProblem(

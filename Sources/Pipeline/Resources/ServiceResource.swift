@@ -40,5 +40,8 @@ package struct ServiceResource: ResourceBody {
         inboundSettings = fields.read("inboundSettings", "Values for stages of its own inbound chain, by stage id.")
     }
 
-    package var speaksHTTP: Bool { ports.contains { $0.protocol == .http } }
+    package var speaksHTTP: Bool { servedPort != nil }
+
+    /// The port that callers reach it at: its first one for http. This version serves one.
+    package var servedPort: Int? { ports.first { $0.protocol == .http }?.port }
 }

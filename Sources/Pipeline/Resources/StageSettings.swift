@@ -7,7 +7,7 @@ package enum StageSettings {
         var layers = common(stage, chain, mesh.flatMap { layer($0.key, $0.settings, stage) })
         if let service { layers += [layer(service.key, service.settings, stage)].compactMap { $0 } }
         if let (route, index) = rule, route.rules.indices.contains(index), let values = route.rules[index].settings[stage.id] {
-            let name = route.rules[index].name ?? "\(index)"
+            let name = route.rules[index].name ?? "\(index + 1)"
             layers.append(ConfigLayer(label: "Route \(route.key.qualifiedName) rule \(name)", node: values))
         }
         return layers

@@ -27,6 +27,13 @@ package struct WellFormedness {
                     at: port.node["protocol"] ?? port.node, path: "ports[\(index)].protocol",
                     notes: ["this version serves http; nothing listens for the port"]))
         }
+        for (index, port) in service.ports.enumerated() where port.protocol == .http && port.port != service.servedPort {
+            problems.append(
+                ConfigProblem(
+                    "port \(port.port) of \(service.key) is a second one for http: stored, NOT SERVED", severity: .warning,
+                    at: port.node["port"] ?? port.node, path: "ports[\(index)].port",
+                    notes: ["this version serves one http port of a service, the first; write another Service for it"]))
+        }
         for (index, reference) in (service.reachableServices ?? []).enumerated() {
             self.reference(reference, "reachableServices[\(index)]")
         }
@@ -82,7 +89,15 @@ package struct WellFormedness {
                 for (place, method) in operation.methods.enumerated() {
                     self.method(method, operation.node["methods"]?.elements?[place], "\(path).methods[\(place)]")
                 }
-                for (place, match) in operation.paths.enumerated() { one(of: ["exact", "prefix"], in: match.node, "\(path).paths[\(place)]") }
+                for (place, match) in operation.paths.enumerated() {
+                    one(of: ["exact", "prefix"], in: match.node, "\(path).paths[\(place)]")
+                    // In a snapshot such an ending says prefix: the policy would cover more than one path.
+                    guard let exact = match.exact, exact.hasSuffix("/*") else { continue }
+                    problems.append(
+                        ConfigProblem(
+                            "\(JSONWriter.quoted(exact)) is no whole path: * stands for nothing there", at: match.node["exact"] ?? match.node,
+                            path: "\(path).paths[\(place)].exact", notes: ["for all below it write {\"prefix\": \(JSONWriter.quoted(exact.dropLast(2)))}"]))
+                }
             }
         }
         if policy.rules.isEmpty, policy.action == .deny {
