@@ -5,22 +5,27 @@ struct SidecarFile: ConfigRecord {
     struct ServiceName: ConfigRecord {
         let name: String
         let namespace: String
+        /// Empty if it has none.
         let version: String
+        let node: ConfigNode
 
         init(_ fields: inout ConfigFields) {
             name = fields.read("name", "The service this sidecar stands beside.", .label)
             namespace = fields.read("namespace", default: "default", "Its namespace.", .label)
-            version = fields.read("version", default: "", "Its version; empty if it has none.")
+            version = (fields.read("version", "Its version, such as v1, if it has one.", .label) as String?) ?? ""
+            node = fields.node
         }
     }
 
     struct Inbound: ConfigRecord {
         let address: String
         let plaintext: Bool
+        let node: ConfigNode
 
         init(_ fields: inout ConfigFields) {
             address = fields.read("address", "Where callers come in: host:port.", .nonEmpty)
             plaintext = fields.read("plaintext", default: false, "Take plaintext and know no identities. For tests and closed networks.")
+            node = fields.node
         }
     }
 
@@ -28,11 +33,13 @@ struct SidecarFile: ConfigRecord {
         let service: String
         let namespace: String?
         let address: String
+        let node: ConfigNode
 
         init(_ fields: inout ConfigFields) {
             service = fields.read("service", "The service that this local port leads to.", .label)
             namespace = fields.read("namespace", "Its namespace; the sidecar's own, if left out.", .label)
             address = fields.read("address", "Where the application calls it: host:port, or unix:/path.", .nonEmpty)
+            node = fields.node
         }
     }
 

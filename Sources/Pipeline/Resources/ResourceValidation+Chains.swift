@@ -8,32 +8,51 @@ extension ResourceValidation {
         guard let filters else { return }
         for (index, stage) in chain.stages.enumerated() {
             guard let schema = filters[stage.filter] else { continue }
-            let path = "stages[\(index)].config"
-            if let config = stage.config { problems += schema.check(config, path: path) }
-            // What the stage lacks the mesh may give; what a service or a route adds, not every call has.
             let shared = chain.direction == .outbound ? mesh?.settings : mesh?.inboundSettings
-            let merged = schema.merge([shared?[stage.id], stage.config].compactMap { $0 }.map { ConfigLayer(label: "", node: $0) })
-            var check = ConfigCheck(subject: "stage \(JSONWriter.quoted(stage.id))", path: path)
-            check.requirePresence(merged, schema.fields, path: path, at: stage.config ?? stage.node)
-            problems += check.problems
+            problems += Self.check(stage, schema, mesh: shared, path: "stages[\(index)].config")
         }
     }
 
-    /// What the rest of the config wants of a chain: strict mTLS of any service it serves or calls, a policy for any it serves.
+    /// A stage's own config, and what is required of it that neither it nor the mesh gives. What a service or a route adds, not
+    /// every call has.
+    package static func check(_ stage: StageEntry, _ schema: FilterSchema, mesh: Settings?, path: String) -> [ConfigProblem] {
+        var problems = stage.config.map { schema.check($0, path: path) } ?? []
+        let merged = schema.merge([mesh?[stage.id], stage.config].compactMap { $0 }.map { ConfigLayer(label: "", node: $0) })
+        var check = ConfigCheck(subject: "stage \(JSONWriter.quoted(stage.id))", path: path)
+        check.requirePresence(merged, schema.fields, path: path, at: stage.config ?? stage.node)
+        problems += check.problems
+        return problems
+    }
+
     private func needs(of chain: ChainResource) -> ChainRules.Needs {
-        var needs = ChainRules.Needs()
         let own = services.values.filter { chain.target.covers($0, from: chain.namespace) }.sorted { $0.key < $1.key }
-        let concerned = chain.direction == .inbound ? own : services.values.sorted { $0.key < $1.key }
+        return Self.needs(chain.direction, serving: own, isForAll: chain.target == nil, among: resources)
+    }
+
+    /// What the rest of the config wants of a chain: strict mTLS of any service it serves or calls, a policy for any it serves.
+    ///
+    /// - Parameter isForAll: It serves workloads without a Service too: what protects the whole mesh protects them.
+    package static func needs(
+        _ direction: ChainDirection, serving own: [ServiceResource], isForAll: Bool, among resources: [Resource]
+    ) -> ChainRules.Needs {
+        var needs = ChainRules.Needs()
+        let mesh = resources.lazy.compactMap { if case .mesh(let mesh) = $0 { mesh } else { nil } }.first
+        let all = resources.compactMap { if case .service(let service) = $0 { service } else { nil } }.sorted { $0.key < $1.key }
+        let concerned = direction == .inbound ? own : all
         if let strict = concerned.first(where: { ($0.mtls ?? mesh?.mtls ?? .strict) == .strict }) {
             needs.tls = strict.mtls == .strict ? "mtls of \(strict.key) is strict" : "the mesh's mtls is strict"
+        } else if direction == .inbound, own.isEmpty, isForAll, (mesh?.mtls ?? .strict) == .strict {
+            needs.tls = "the mesh's mtls is strict"
         }
-        guard chain.direction == .inbound else { return needs }
+        guard direction == .inbound else { return needs }
         for case .accessPolicy(let policy) in resources where !policy.shadow {
-            guard let service = own.first(where: { policy.target.covers($0, from: policy.namespace) }) else { continue }
-            needs.authz = "\(policy.key) protects \(service.key)"
-            return needs
+            if let service = own.first(where: { policy.target.covers($0, from: policy.namespace) }) {
+                needs.authz = "\(policy.key) protects \(service.key)"
+                return needs
+            }
+            if isForAll, policy.target == nil { needs.authz = "\(policy.key) protects the mesh" }
         }
-        if mesh?.defaultAccess == .deny { needs.authz = "the mesh denies by default" }
+        if needs.authz == nil, mesh?.defaultAccess == .deny { needs.authz = "the mesh denies by default" }
         return needs
     }
 
@@ -43,7 +62,7 @@ extension ResourceValidation {
     mutating func settings(_ settings: Settings, _ direction: ChainDirection, _ path: String) {
         guard let filters else { return }
         let written = chains.filter { $0.direction == direction }
-        let everything = written.flatMap(\.stages) + ChainRules.defaultStages(direction)
+        let everything = written.flatMap(\.stages) + (ownStages[direction] ?? []) + ChainRules.defaultStages(direction)
         let ids = Set(everything.map(\.id)).sorted()
         for member in settings.node.members ?? [] {
             let place = "\(path).\(member.key)"

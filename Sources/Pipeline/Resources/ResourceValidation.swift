@@ -6,10 +6,12 @@ package struct ResourceValidation {
     /// - Parameters:
     ///   - filters: What sidecars report, by filter name; nil if nobody has reported: names and settings are then not judged.
     ///   - broken: Resources that could not be read, so that references to them are not reported as dangling.
+    ///   - ownStages: Of chains that are no resources, a sidecar's own: settings may name them.
     package static func validate(
-        _ resources: [Resource], filters: [String: FilterSchema]?, broken: BrokenResources = BrokenResources()
+        _ resources: [Resource], filters: [String: FilterSchema]?, broken: BrokenResources = BrokenResources(),
+        ownStages: [ChainDirection: [StageEntry]] = [:]
     ) -> [ConfigProblem] {
-        var validation = ResourceValidation(resources, filters, broken)
+        var validation = ResourceValidation(resources, filters, broken, ownStages)
         for resource in resources { validation.check(resource) }
         validation.uniqueness()
         validation.versions()
@@ -19,12 +21,16 @@ package struct ResourceValidation {
     let resources: [Resource]
     let filters: [String: FilterSchema]?
     let broken: BrokenResources
+    let ownStages: [ChainDirection: [StageEntry]]
     let services: [ResourceKey: ServiceResource]
     let mesh: MeshResource?
     let chains: [ChainResource]
     var problems: [ConfigProblem] = []
 
-    private init(_ resources: [Resource], _ filters: [String: FilterSchema]?, _ broken: BrokenResources) {
+    private init(
+        _ resources: [Resource], _ filters: [String: FilterSchema]?, _ broken: BrokenResources, _ ownStages: [ChainDirection: [StageEntry]]
+    ) {
+        self.ownStages = ownStages
         self.resources = resources
         self.filters = filters
         self.broken = broken

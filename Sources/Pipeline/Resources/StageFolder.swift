@@ -6,6 +6,11 @@ package enum StageFolder {
         package let entry: StageEntry
         /// A chain that lacks it may not be pushed to this sidecar.
         package let isRequired: Bool
+
+        package init(entry: StageEntry, isRequired: Bool) {
+            self.entry = entry
+            self.isRequired = isRequired
+        }
     }
 
     package struct Result: Sendable {

@@ -1,0 +1,92 @@
+internal import Host
+internal import Pipeline
+
+/// Where the sidecar listens, and where its ports lead.
+extension LocalReading {
+    mutating func entrances(into settings: inout SidecarSettings) {
+        var taken: [SocketAddress: ConfigNode] = [:]
+        if let inbound = file.inbound {
+            settings.entrances.inbound = listener(inbound.address, inbound.node["address"], "inbound.address", &taken)
+            settings.entrances.inboundIsPlain = inbound.plaintext
+            if file.application == nil {
+                problems.append(
+                    ConfigProblem(
+                        "an inbound port without an application could serve nobody", severity: .warning, at: inbound.node, path: "inbound",
+                        notes: ["say where it listens: \"application\": \"127.0.0.1:8080\", or \"unix:/path\""]))
+            }
+        }
+        settings.application = address(file.application, file.node["application"], "application")
+        settings.entrances.proxy = lent(file.proxy, file.node["proxy"], "proxy", &taken)
+        for (index, outbound) in file.outbound.enumerated() {
+            guard let address = lent(outbound.address, outbound.node["address"], "outbound[\(index)].address", &taken) else { continue }
+            settings.entrances.outbound.append(
+                Dataplane.Entrances.Outbound(
+                    service: outbound.service, namespace: outbound.namespace ?? file.service.namespace, address: address))
+        }
+        settings.admin = listener(file.admin, file.node["admin"], "admin", &taken)
+        if let admin = settings.admin, !admin.isLoopback {
+            problems.append(
+                ConfigProblem("the admin port must be on a loopback address", at: file.node["admin"] ?? file.node, path: "admin"))
+        }
+    }
+
+    /// Each outbound port leads to a service that there is, that is served and that this workload may reach.
+    mutating func destinations(_ resources: ResourceSet, _ snapshot: Snapshot, _ own: ServiceResource?) {
+        let services = services(of: resources)
+        for (index, outbound) in file.outbound.enumerated() {
+            let key = ResourceKey(.service, outbound.service, namespace: outbound.namespace ?? file.service.namespace)
+            let node = outbound.node["service"] ?? outbound.node, path = "outbound[\(index)].service"
+            guard case .service(let service)? = resources[key] else {
+                problems.append(missing(key, among: services, at: node, path: path, near: key.namespace))
+                continue
+            }
+            if !service.speaksHTTP {
+                problems.append(ConfigProblem("\(key) has no port for http: NOT SERVED", at: node, path: path))
+            } else if let own, !snapshot.traffic.services.contains(where: { $0.name == key.name && $0.namespace == key.namespace }) {
+                problems.append(ConfigProblem("\(key) is not among the reachableServices of \(own.key)", at: node, path: path))
+            }
+        }
+    }
+
+    /// For the application alone: who connects is taken for it.
+    private mutating func lent(
+        _ text: String?, _ node: ConfigNode?, _ path: String, _ taken: inout [SocketAddress: ConfigNode]
+    ) -> SocketAddress? {
+        let address = listener(text, node, path, &taken)
+        if let address, !address.isLoopback {
+            problems.append(
+                ConfigProblem(
+                    "\(address) is open to other machines: whoever reaches it calls as \(file.service.name)", severity: .warning,
+                    at: node ?? file.node, path: path, notes: ["listen on 127.0.0.1, or on a unix socket"]))
+        }
+        return address
+    }
+
+    /// Loops share their ports (SO_REUSEPORT), so the kernel would not object to two entrances at one address: it would give
+    /// each some of the connections.
+    private mutating func listener(
+        _ text: String?, _ node: ConfigNode?, _ path: String, _ taken: inout [SocketAddress: ConfigNode]
+    ) -> SocketAddress? {
+        guard let address = address(text, node, path) else { return nil }
+        guard address.family == .unix || address.port != 0 else { return address }
+        let node = node ?? file.node
+        if let first = taken[address] {
+            problems.append(
+                ConfigProblem(
+                    "\(address) is an address of two entrances", at: node, path: path, label: "again",
+                    related: .init(source: first.source, range: first.range, label: "first")))
+        }
+        taken[address] = node
+        return address
+    }
+
+    private mutating func address(_ text: String?, _ node: ConfigNode?, _ path: String) -> SocketAddress? {
+        guard let text else { return nil }
+        if let address = SocketAddress(text) { return address }
+        problems.append(
+            ConfigProblem(
+                "\(JSONWriter.quoted(text)) is no address", at: node ?? file.node, path: path,
+                notes: ["write 127.0.0.1:8080, [::1]:8080 or unix:/path; names are not resolved"]))
+        return nil
+    }
+}
