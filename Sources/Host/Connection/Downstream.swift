@@ -117,13 +117,9 @@ struct Downstream: BitwiseCopyable {
             let directions = d.pointee.transport.directions(for: readiness)
             if directions.read { d.pointee.canRead = true }
             if directions.write { flush() }
-<<<<<<< HEAD
             // A reset, or both directions over: nobody is left to answer, whatever the request said about its connection.
             if readiness.intersection([.hungUp, .failed]) != [], d.pointee.state == .open, d.pointee.hasBegun { return gone() }
-            if readiness.contains(.peerFinished), hasLeft() { return gone() }
-=======
             if d.pointee.endIsNear, hasLeft() { return gone() }
->>>>>>> loopback
             // The room that was made lets the service's answer go on.
             if directions.write, acceptsBody, let x = d.pointee.exchange, let upstream = x.pointee.upstream {
                 Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).receive()
