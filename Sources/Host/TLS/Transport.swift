@@ -36,8 +36,6 @@ package struct Transport: BitwiseCopyable, @unchecked Sendable {
         static let hasHeard = Flags(rawValue: 32)
         /// OpenSSL forbids any further call that writes, a farewell included.
         static let isBroken = Flags(rawValue: 64)
-        /// The last read(2) under TLS left the socket empty.
-        static let isDrained = Flags(rawValue: 128)
     }
 
     /// In the clear.
@@ -123,27 +121,11 @@ package struct Transport: BitwiseCopyable, @unchecked Sendable {
         guard isEstablished else { return .wouldBlock }
         ERR_clear_error()
         flags.subtract([.readNeedsWritable, .mayHaveMore])
-<<<<<<< HEAD
         var got = 0
         let result = SSL_read_ex(connection, base, count, &got)
         if result == 1 {
             flags.insert(.hasHeard)
             if SSL_has_pending(connection) == 1 || weft_tls_is_drained(connection) == 0 { flags.insert(.mayHaveMore) }
-=======
-        let before = weft_tls_bytes_read(connection)
-        let startsEmpty = SSL_has_pending(connection) == 0
-        var got = 0
-        let result = SSL_read_ex(connection, base, count, &got)
-        if result == 1 {
-            // Read-ahead asks the socket for all the room its buffer of two records has. Beginning with an empty buffer and not
-            // filling it, its last read(2) came back short: the socket is empty and the next byte makes an edge. Beginning with
-            // bytes in it, the room asked for was smaller, and a full read looks like a short one: the socket must be asked again.
-            let taken = weft_tls_bytes_read(connection) &- before
-            if taken > 0 {
-                if startsEmpty, taken < UInt64(2 * Self.recordBytes) { flags.insert(.isDrained) } else { flags.remove(.isDrained) }
-            }
-            if SSL_has_pending(connection) == 1 || !flags.contains(.isDrained) { flags.insert(.mayHaveMore) }
->>>>>>> main
             return .bytes(got)
         }
         let answer = failure(of: connection, result)
