@@ -56,7 +56,7 @@ let package = Package(
         .testTarget(name: "FiltersTests", dependencies: ["Filters", "Pipeline", "TenantGateFilter", "WeftTesting"], swiftSettings: strict),
         .testTarget(name: "HostTests", dependencies: ["Host", "Pipeline", "COpenSSL", "WeftTesting"], swiftSettings: strict),
         .testTarget(
-            name: "ControlPlaneTests", dependencies: ["ControlPlane", "Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
+            name: "ControlPlaneTests", dependencies: ["ControlPlane", "Filters", "Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
         .testTarget(name: "WeftTests", dependencies: ["Weft", "Host", "Pipeline"], swiftSettings: strict),
         // What no compiler checks: see its README.
         .testTarget(name: "TidyTests", exclude: ["README.md"], swiftSettings: strict),
