@@ -54,9 +54,26 @@ let package = Package(
             name: "WeftTesting", dependencies: ["Filters", "Pipeline"], path: "Tests/Support", swiftSettings: strict),
         .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "WeftTesting"], swiftSettings: strict),
         .testTarget(name: "FiltersTests", dependencies: ["Filters", "Pipeline", "TenantGateFilter", "WeftTesting"], swiftSettings: strict),
-        .testTarget(name: "HostTests", dependencies: ["Host", "Pipeline", "COpenSSL", "WeftTesting"], swiftSettings: strict),
+        .testTarget(name: "HostTests", dependencies: ["Host", "Filters", "Pipeline", "COpenSSL", "WeftTesting"], swiftSettings: strict),
+        // A disk that fails, for the store's tests and for the simulation.
+        .target(
+            name: "ControlPlaneTesting", dependencies: ["ControlPlane", "Pipeline"], path: "Tests/ControlPlaneSupport",
+            swiftSettings: strict),
         .testTarget(
-            name: "ControlPlaneTests", dependencies: ["ControlPlane", "Filters", "Host", "Pipeline", "WeftTesting"], swiftSettings: strict),
+            name: "ControlPlaneTests", dependencies: ["ControlPlane", "ControlPlaneTesting", "Filters", "Host", "Pipeline", "WeftTesting"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["ControlPlane", "ControlPlaneTesting", "Filters", "Pipeline", "WeftTesting"],
+            exclude: ["README.md"], swiftSettings: strict),
+        // Whole meshes of processes on this machine: harness and tests.
+        .target(
+            name: "LoopbackTesting", dependencies: ["Host", "Pipeline", "COpenSSL", "CPlatform"], path: "Tests/LoopbackSupport",
+            swiftSettings: strict),
+        // A sidecar with a filter that others lack.
+        .executableTarget(
+            name: "tenant-gate-sidecar", dependencies: ["TenantGateFilter", "Weft"], path: "Tests/TenantGateSidecar", swiftSettings: strict),
+        .testTarget(
+            name: "LoopbackTests", dependencies: ["LoopbackTesting", "Host", "Pipeline", "tenant-gate-sidecar"], swiftSettings: strict),
         .testTarget(name: "WeftTests", dependencies: ["Weft", "Host", "Pipeline"], swiftSettings: strict),
         // What no compiler checks: see its README.
         .testTarget(name: "TidyTests", exclude: ["README.md"], swiftSettings: strict),

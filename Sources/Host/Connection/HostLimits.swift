@@ -26,7 +26,7 @@ package enum HostLimits {
     package static let retiredChainsMax = 64
     /// Bytes on their way out of one connection; over it the other side of the exchange is not read. With one read on top
     /// (`BufferPool.bufferBytes`) this is all a slow reader makes the sidecar hold.
-    static let outputMax = 16 * 1024
+    package static let outputMax = 16 * 1024
     /// Events one connection handles before others get their turn.
     static let stepsPerTurn = 64
 }

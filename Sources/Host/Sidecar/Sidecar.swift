@@ -232,13 +232,18 @@ package final class Sidecar {
             if signal == SIGHUP { readFilesAgain() } else { stop() }
         }
         defer { handler.close() }
+        start()
+        loop.run()
+        end()
+        if let fatal { throw fatal }
+    }
+
+    /// Control begins; the loop has to be turned from now on.
+    func start() {
         identity?.start()
         push?.start()
         exporter?.start()
         probe?.start()
-        loop.run()
-        end()
-        if let fatal { throw fatal }
     }
 
     /// Begins to leave: readiness fails first. Asked twice, it does not wait any longer.
@@ -249,7 +254,7 @@ package final class Sidecar {
         shutdown?.begin()
     }
 
-    private func end() {
+    func end() {
         shutdown?.close()
         admin?.close()
         push?.leave()

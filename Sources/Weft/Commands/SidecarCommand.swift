@@ -23,22 +23,17 @@ enum SidecarCommand {
         if !plan.warnings.isEmpty { invocation.console.report(plan.warnings) }
         // Before any thread starts: all of them inherit it.
         Signals.block(Sidecar.signals)
-        let console = invocation.console
         let sidecar: Sidecar
         do {
             sidecar = try Sidecar(
                 settings: plan.settings, snapshot: plan.snapshot, registry: invocation.filters, software: WeftVersion.text,
-                reload: {
-                    let again = try SidecarPlan(invocation)
-                    if !again.warnings.isEmpty { console.report(again.warnings) }
-                    return SidecarFiles(snapshot: again.snapshot, requiredStages: again.settings.requiredStages)
-                })
+                reload: SidecarPlan.hasFiles(invocation) ? { try SidecarPlan.readFiles(invocation) } : nil)
         } catch let refusal as ChainBuilder.Refusal {
             throw CommandFailure.configuration([], summary: refusal.problems.joined(separator: "\n"))
         } catch {
             throw CommandFailure.system("the sidecar cannot start: \(error)")
         }
-        console.print(sidecar.readyLine)
+        invocation.console.print(sidecar.readyLine)
         do {
             try sidecar.run()
         } catch let failure as SidecarFailure {

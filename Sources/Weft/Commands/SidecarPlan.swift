@@ -65,19 +65,48 @@ struct SidecarPlan {
         settings.entrances.outbound = try Self.outbound(invocation.all("outbound"), namespace)
         settings.admin = invocation.optionalAddress("admin") ?? Self.anyPort
         settings.controlPlane = SidecarSettings.ControlPlane(address: address, token: try Self.token(invocation))
-        var problems: [ConfigProblem] = []
         if let folder = invocation.optional("filters") {
-            for direction in ChainDirection.allCases {
-                let read = try Self.required(of: Inputs.join(folder, direction.rawValue), direction, invocation.schemas)
-                settings.requiredStages[direction == .inbound ? .inbound : .outbound] = read.stages
-                problems += read.problems
-            }
-            if problems.hasErrors { throw .configuration(problems, summary: "\(Printable.text(folder)) is no folder to run on") }
+            (settings.requiredStages, warnings) = try Self.requiredStages(in: folder, invocation.schemas)
+        } else {
+            warnings = []
         }
         self.settings = settings
         snapshot = nil
-        warnings = problems
     }
+
+    // MARK: Files, read again at SIGHUP
+
+    static func hasFiles(_ invocation: Invocation) -> Bool { invocation.optional("config") != nil || invocation.optional("filters") != nil }
+
+    /// What may change while it runs. Throws `FilesRefused`, which says everything.
+    static func readFiles(_ invocation: Invocation) throws -> SidecarFiles {
+        do throws(CommandFailure) {
+            if invocation.optional("config") != nil {
+                let plan = try SidecarPlan(invocation)
+                return SidecarFiles(snapshot: plan.snapshot, requiredStages: plan.settings.requiredStages)
+            }
+            guard let folder = invocation.optional("filters") else { return SidecarFiles() }
+            return SidecarFiles(requiredStages: try requiredStages(in: folder, invocation.schemas).stages)
+        } catch {
+            throw FilesRefused(error)
+        }
+    }
+
+    private static func requiredStages(
+        in folder: String, _ filters: [String: FilterSchema]
+    ) throws(CommandFailure) -> (stages: [ChainBuilder.Direction: [String]], warnings: [ConfigProblem]) {
+        var stages: [ChainBuilder.Direction: [String]] = [:]
+        var problems: [ConfigProblem] = []
+        for direction in ChainDirection.allCases {
+            let read = try required(of: Inputs.join(folder, direction.rawValue), direction, filters)
+            stages[direction == .inbound ? .inbound : .outbound] = read.stages
+            problems += read.problems
+        }
+        if problems.hasErrors { throw .configuration(problems, summary: "\(Printable.text(folder)) is no folder to run on") }
+        return (stages, problems)
+    }
+
+    // MARK: Parts
 
     /// Loopback, and a port that the kernel chooses.
     private static var anyPort: SocketAddress? { SocketAddress("127.0.0.1:0") }
@@ -119,5 +148,17 @@ struct SidecarPlan {
         for name in try Inputs.names(folder) where StageFolder.stageName(name) != nil { files.append(try Inputs.file(Inputs.join(folder, name))) }
         let result = StageFolder.read(folder: folder, files: files, direction: direction, filters: filters)
         return (result.stages.filter(\.isRequired).map(\.entry.id), result.problems)
+    }
+}
+
+/// Why a sidecar's own files were not taken, for its log.
+struct FilesRefused: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ failure: CommandFailure) {
+        switch failure {
+        case .configuration(let problems, let summary): description = problems.map { $0.rendered() }.joined(separator: "\n") + "\n" + summary
+        case .usage(let text, _), .no(let text), .unreachable(let text, _), .timeout(let text), .system(let text): description = text
+        }
     }
 }

@@ -12,6 +12,8 @@ final class DemoShow {
     private let start = Clock.monotonic()
     /// Lines drawn last, to be drawn over.
     private var drawn = 0
+    /// How long the load ran.
+    private var seconds = 0.0
 
     /// How often the table is drawn on a terminal.
     private static let redraw = Nanoseconds.seconds(1)
@@ -41,6 +43,7 @@ final class DemoShow {
             }
         } catch is DemoMesh.Interrupted {}
         load.stop()
+        seconds = (Clock.monotonic() - start).seconds
         let deadline = Clock.monotonic() + .seconds(5)
         while !load.isQuiet, Clock.monotonic() < deadline { mesh.loop.turn(waitingAtMost: .milliseconds(20)) }
     }
@@ -52,7 +55,7 @@ final class DemoShow {
         mesh.endSidecars()
         let totals = (try? mesh.api.get("/v1/stat", ["window": "10s"]))?.items("totals") ?? []
         let report = DemoReport(
-            syncedSeconds: syncedSeconds, seconds: (Clock.monotonic() - start).seconds, checkouts: load.checkouts, reports: load.reports,
+            syncedSeconds: syncedSeconds, seconds: seconds, checkouts: load.checkouts, reports: load.reports,
             logs: logs, totals: totals, window: last?.items("items") ?? [])
         console.print(wantsJSON ? report.json : report.text(console.style))
         return report.isGood ? .ok : .no

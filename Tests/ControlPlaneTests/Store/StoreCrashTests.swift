@@ -1,4 +1,5 @@
 import ControlPlane
+import ControlPlaneTesting
 import Pipeline
 import Testing
 

@@ -1,4 +1,5 @@
 import ControlPlane
+import ControlPlaneTesting
 import FoundationEssentials
 import Pipeline
 import Testing

@@ -1,4 +1,5 @@
 import ControlPlane
+import ControlPlaneTesting
 import Pipeline
 
 /// Tables as a test expects them: what the store must give back, without its code.

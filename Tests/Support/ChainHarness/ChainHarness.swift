@@ -63,8 +63,17 @@ public final class ChainHarness {
         try self.init(stages, inbound: inbound, adding: filters, world: HarnessWorld(own: inbound ? "payment" : "order"), seed: seed)
     }
 
-    package init(
+    package convenience init(
         _ stages: String, inbound: Bool = false, adding filters: [any Filter.Type] = [], world: HarnessWorld, seed: UInt64 = 1
+    ) throws {
+        let snapshot = try Self.snapshot(stages, inbound ? .inbound : .outbound, world)
+        try self.init(snapshot, inbound: inbound, adding: filters, world: world, seed: seed)
+    }
+
+    /// - Parameter world: For a later `swap` to other stages alone.
+    package init(
+        _ snapshot: Snapshot, inbound: Bool = false, adding filters: [any Filter.Type] = [], world: HarnessWorld = HarnessWorld(),
+        seed: UInt64 = 1
     ) throws {
         self.world = world
         direction = inbound ? .inbound : .outbound
@@ -77,7 +86,7 @@ public final class ChainHarness {
         actions.initialize(to: ActionRing())
         pool = .allocate(capacity: 1)
         pool.initialize(to: BlockPool())
-        chain = try Self.build(stages, direction, world, registry, context, generation: 1)
+        chain = try Self.build(snapshot, direction, registry, context, generation: 1)
     }
 
     deinit {
@@ -142,9 +151,11 @@ public final class ChainHarness {
     // MARK: Chains
 
     /// Makes another chain current, as a config change does: exchanges in flight finish on theirs, shared state is kept.
-    public func swap(_ stages: String) throws {
+    public func swap(_ stages: String) throws { try swap(to: Self.snapshot(stages, direction, world)) }
+
+    package func swap(to snapshot: Snapshot) throws {
         generation += 1
-        let fresh = try Self.build(stages, direction, world, registry, context, generation: generation)
+        let fresh = try Self.build(snapshot, direction, registry, context, generation: generation)
         retired.append(chain)
         chain = fresh
         releaseUnused()
@@ -158,10 +169,17 @@ public final class ChainHarness {
         retired.removeAll { $0.pointee.users == 0 }
     }
 
-    private static func build(
-        _ stages: String, _ direction: ChainBuilder.Direction, _ world: HarnessWorld, _ registry: FilterRegistry, _ context: BuildContext,
-        generation: UInt64
-    ) throws -> UnsafeMutablePointer<Chain> {
+    /// Why a snapshot could not be swapped to, without doing it; empty if it could.
+    package func check(_ snapshot: Snapshot) -> [String] {
+        do {
+            ChainBuilder.release(try Self.build(snapshot, direction, registry, context, generation: 0))
+            return []
+        } catch {
+            return (error as? Refused)?.problems ?? ["\(error)"]
+        }
+    }
+
+    private static func snapshot(_ stages: String, _ direction: ChainBuilder.Direction, _ world: HarnessWorld) throws -> Snapshot {
         let read = ConfigReader.read(stages, name: "stages")
         guard let elements = read.root?.elements, read.problems.isEmpty else { throw Refused(problems: read.problems.map(\.message)) }
         var list = elements.map { node in
@@ -174,11 +192,16 @@ public final class ChainHarness {
         }
         let settings = [SettingsLayer(origin: Origin(resource: "Mesh"), stages: world.settings)]
         let isInbound = direction == .inbound
-        let snapshot = Snapshot(
+        return Snapshot(
             chain: ChainPart(
                 inbound: isInbound ? list : [], outbound: isInbound ? [] : list, inboundSettings: isInbound ? settings : [],
                 outboundSettings: isInbound ? [] : settings),
             traffic: world.traffic, access: world.access, trust: world.trust)
+    }
+
+    private static func build(
+        _ snapshot: Snapshot, _ direction: ChainBuilder.Direction, _ registry: FilterRegistry, _ context: BuildContext, generation: UInt64
+    ) throws -> UnsafeMutablePointer<Chain> {
         do {
             return try ChainBuilder(registry: registry, context: context).build(direction, from: snapshot, generation: generation, loop: 0)
         } catch {

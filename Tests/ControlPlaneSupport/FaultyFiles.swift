@@ -1,17 +1,17 @@
-import ControlPlane
-import Pipeline
+package import ControlPlane
+package import Pipeline
 
 /// A directory in memory that behaves as badly as a disk may: what was not synced survives a crash in any subset of its
 /// pages, torn at any byte, in any order; names not synced likewise; calls fail or write short on demand.
-final class FaultyFiles: FileLayer {
+package final class FaultyFiles: FileLayer {
     fileprivate enum Operation {
         case write(offset: Int, bytes: [UInt8])
         case truncate(size: Int)
     }
 
-    final class File {
-        var durable: [UInt8] = []
-        var current: [UInt8] = []
+    fileprivate final class File {
+        fileprivate var durable: [UInt8] = []
+        fileprivate var current: [UInt8] = []
         fileprivate var unsynced: [Operation] = []
 
         init(_ bytes: [UInt8] = []) {
@@ -26,7 +26,7 @@ final class FaultyFiles: FileLayer {
         case remove(String)
     }
 
-    let place = "disk"
+    package let place = "disk"
     private var random: Random
     private var current: [String: File] = [:]
     private var durableNames: [String: File] = [:]
@@ -36,32 +36,32 @@ final class FaultyFiles: FileLayer {
     private var isLocked = false
 
     /// The process dies at this many calls from now.
-    var callsUntilCrash: Int?
-    private(set) var isCrashed = false
+    package var callsUntilCrash: Int?
+    package private(set) var isCrashed = false
     /// The next call of this kind fails so.
-    var failNext: (call: FileFailure.Call, errno: Int32)?
+    package var failNext: (call: FileFailure.Call, errno: Int32)?
     private var failingWrite: Int?
-    var writesShort = false
-    var free = Int.max
-    private(set) var calls: [FileFailure.Call: Int] = [:]
+    package var writesShort = false
+    package var free = Int.max
+    package private(set) var calls: [FileFailure.Call: Int] = [:]
 
-    init(seed: UInt64) { random = Random(seed: seed) }
+    package init(seed: UInt64) { random = Random(seed: seed) }
 
     /// A directory that holds these files, all durable.
-    init(_ content: [String: [UInt8]]) {
+    package init(_ content: [String: [UInt8]]) {
         random = Random(seed: 0)
         durableNames = content.mapValues { File($0) }
         current = durableNames
     }
 
     /// The disk is full from the given write on, counting from 1, until this is called again.
-    func failWrite(number: Int) { failingWrite = calls[.write, default: 0] + number }
+    package func failWrite(number: Int) { failingWrite = calls[.write, default: 0] + number }
 
     /// What a process that looks now would read.
-    var content: [String: [UInt8]] { current.mapValues(\.current) }
+    package var content: [String: [UInt8]] { current.mapValues(\.current) }
 
     /// The process and the power are gone; what a new process finds.
-    func crash() -> FaultyFiles {
+    package func crash() -> FaultyFiles {
         var kept = durableNames
         let keep = [0, 30, 80, 100].randomElement(using: &random)!
         for change in unsyncedNames where chance(keep) {
@@ -148,18 +148,18 @@ final class FaultyFiles: FileLayer {
 
     // === FileLayer ===
 
-    func lock() throws(FileFailure) {
+    package func lock() throws(FileFailure) {
         if isLocked { throw FileFailure(.lock, place, errno: 11, reason: "in use") }
         isLocked = true
     }
 
-    func unlock() { isLocked = false }
+    package func unlock() { isLocked = false }
 
-    func names() throws(FileFailure) -> [String] {
+    package func names() throws(FileFailure) -> [String] {
         try perform(.list) { () throws(FileFailure) in current.keys.sorted().shuffled(using: &random) }
     }
 
-    func open(_ name: String, creating: Bool) throws(FileFailure) -> Int32 {
+    package func open(_ name: String, creating: Bool) throws(FileFailure) -> Int32 {
         try perform(.open) { () throws(FileFailure) in
             if let file = current[name] {
                 if creating {
@@ -179,13 +179,13 @@ final class FaultyFiles: FileLayer {
         }
     }
 
-    func close(_ handle: Int32) { handles[handle] = nil }
+    package func close(_ handle: Int32) { handles[handle] = nil }
 
-    func read(_ handle: Int32) throws(FileFailure) -> [UInt8] {
+    package func read(_ handle: Int32) throws(FileFailure) -> [UInt8] {
         try perform(.read) { () throws(FileFailure) in file(handle).current }
     }
 
-    func write(_ bytes: ArraySlice<UInt8>, at offset: Int, to handle: Int32) throws(FileFailure) -> Int {
+    package func write(_ bytes: ArraySlice<UInt8>, at offset: Int, to handle: Int32) throws(FileFailure) -> Int {
         try perform(.write) { () throws(FileFailure) in
             let count = writesShort ? Int.random(in: 1...bytes.count, using: &random) : bytes.count
             let file = file(handle)
@@ -195,7 +195,7 @@ final class FaultyFiles: FileLayer {
         }
     }
 
-    func truncate(_ handle: Int32, to size: Int) throws(FileFailure) {
+    package func truncate(_ handle: Int32, to size: Int) throws(FileFailure) {
         try perform(.truncate) { () throws(FileFailure) in
             let file = file(handle)
             resize(&file.current, to: size)
@@ -203,7 +203,7 @@ final class FaultyFiles: FileLayer {
         }
     }
 
-    func sync(_ handle: Int32) throws(FileFailure) {
+    package func sync(_ handle: Int32) throws(FileFailure) {
         let file = file(handle)
         if failNext?.call == .sync {
             // The kernel marks the pages clean and may never write them: later reads see them, a restart may not.
@@ -216,7 +216,7 @@ final class FaultyFiles: FileLayer {
         }
     }
 
-    func rename(_ name: String, to newName: String) throws(FileFailure) {
+    package func rename(_ name: String, to newName: String) throws(FileFailure) {
         try perform(.rename) { () throws(FileFailure) in
             guard let file = current.removeValue(forKey: name) else { throw FileFailure(.rename, name, errno: 2, reason: "missing") }
             current[newName] = file
@@ -224,23 +224,23 @@ final class FaultyFiles: FileLayer {
         }
     }
 
-    func remove(_ name: String) throws(FileFailure) {
+    package func remove(_ name: String) throws(FileFailure) {
         try perform(.remove) { () throws(FileFailure) in
             guard current.removeValue(forKey: name) != nil else { throw FileFailure(.remove, name, errno: 2, reason: "missing") }
             unsyncedNames.append(.remove(name))
         }
     }
 
-    func syncDirectory() throws(FileFailure) {
+    package func syncDirectory() throws(FileFailure) {
         try perform(.syncDirectory) { () throws(FileFailure) in
             durableNames = current
             unsyncedNames = []
         }
     }
 
-    func freeBytes() throws(FileFailure) -> Int { free }
+    package func freeBytes() throws(FileFailure) -> Int { free }
 }
 
 extension Random {
-    mutating func next<T: FixedWidthInteger & UnsignedInteger>(_: T.Type) -> T { T(truncatingIfNeeded: next() >> 20) }
+    package mutating func next<T: FixedWidthInteger & UnsignedInteger>(_: T.Type) -> T { T(truncatingIfNeeded: next() >> 20) }
 }
