@@ -40,7 +40,7 @@ extension Loopback {
             let denied = try Self.elapsed(until: 403, client)
             #expect(denied < .seconds(1))
             for _ in 0..<20 { #expect(try client.get("/2").status == 403) }
-            #expect(try pair.mesh.weft("delete", "AccessPolicy/no-order").code == 0)
+            #expect(try pair.mesh.weft("delete", "accesspolicy", "no-order").code == 0)
             let allowed = try Self.elapsed(until: 200, client)
             #expect(allowed < .seconds(1))
             #expect(client.connections == 1, "one connection through it all")

@@ -1,3 +1,4 @@
+import Host
 import LoopbackTesting
 import Pipeline
 import Testing
@@ -150,7 +151,7 @@ extension Pair {
 
     /// promtool finds no fault in the pages of the control plane and the sidecars.
     func expectGoodPages(sourceLocation: SourceLocation = #_sourceLocation) throws {
-        let page = try HTTPClient(mesh.metricsAddress).get("/metrics")
+        let page = try HTTPClient(mesh.metricsAddress, host: mesh.metricsAddress.description).get("/metrics")
         #expect(page.status == 200 && page.body.contains("weft_requests_total"), "\(page.body.prefix(500))", sourceLocation: sourceLocation)
         guard let promtool = Programs.find("promtool") else {
             print("SKIPPED: promtool is not installed (apt install prometheus): the pages were not checked by it")

@@ -82,7 +82,8 @@ final class Plane {
         world.checkLapse(before: before, lapsed: lapsed, uptime: uptime)
         for sidecar in lapsed {
             try store.append([.delete("registration", sidecar)])
-            outbox.append { [unowned world] in world.registered[sidecar] = nil }
+            // Not a promise but a loss: it may be durable although the turn's commit never returned.
+            world.registered[sidecar] = nil
             isDirty = true
         }
         if isDirty { publishAll() }

@@ -118,6 +118,7 @@ extension Downstream {
         switch d.pointee.machine.responseEnded() {
         case .nextRequest, .drain:
             d.pointee.input.unpin(&worker.w.pointee.buffers)
+            d.pointee.resumesInput = true
             awaitUntil(HostLimits.downstreamIdleTime)
         case .close: finish()
         }
@@ -157,12 +158,12 @@ extension Downstream {
         if let x = d.pointee.exchange, let upstream = x.pointee.upstream {
             Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).flush()
         }
-        let hadOutput = !d.pointee.output.isEmpty
         flush()
         switch d.pointee.state {
         case .closing where d.pointee.output.isEmpty: startLingering()
-        case .open where hadOutput && d.pointee.output.isEmpty && !d.pointee.hasBegun && (d.pointee.canRead || !d.pointee.input.isEmpty):
-            // The next request may be here already.
+        case .open where d.pointee.resumesInput && d.pointee.output.isEmpty:
+            d.pointee.resumesInput = false
+            guard d.pointee.canRead || !d.pointee.input.isEmpty else { break }
             worker.w.pointee.loop.runAgain(d.pointee.registration, d.pointee.canRead ? .readable : [])
         case .open, .closing, .sniffing, .handshaking, .lingering, .closed: break
         }

@@ -8,6 +8,7 @@ extension Downstream {
     func pump() {
         var steps = 0
         while d.pointee.state == .open {
+            d.pointee.resumesInput = false
             guard wantsInput else {
                 // What is out of the way on the other side makes room for more of a body.
                 settle()
@@ -196,7 +197,7 @@ extension Downstream {
         switch d.pointee.transport.read(into: d.pointee.input.tail, count: room) {
         case .bytes(let count):
             d.pointee.input.filled(count)
-            if !d.pointee.transport.mayHaveMore { d.pointee.canRead = false }
+            if !d.pointee.transport.mayHaveMore, !d.pointee.endIsNear { d.pointee.canRead = false }
             return true
         case .wouldBlock:
             d.pointee.canRead = false

@@ -23,9 +23,13 @@ struct DownstreamStorage {
     var registration = EventLoop.Registration.none
     var state = State.open
     var canRead = false
+    /// The caller finished sending: its last bytes and the end came, or will come, without another edge.
+    var endIsNear = false
     /// The caller does not take what is written.
     var isStalled = false
     var responseEnded = false
+    /// An exchange ended: the next request may be here already, and no event will tell of it.
+    var resumesInput = false
     /// The body goes to the caller in chunks of our own; or not at all (HEAD).
     var sendsChunks = false
     var omitsBody = false
@@ -105,6 +109,7 @@ struct Downstream: BitwiseCopyable {
     // MARK: Events
 
     func handle(_ readiness: Readiness) {
+        if readiness.intersection([.peerFinished, .hungUp, .failed]) != [] { d.pointee.endIsNear = true }
         switch d.pointee.state {
         case .sniffing: sniff()
         case .handshaking: shakeHands()
@@ -112,12 +117,16 @@ struct Downstream: BitwiseCopyable {
             let directions = d.pointee.transport.directions(for: readiness)
             if directions.read { d.pointee.canRead = true }
             if directions.write { flush() }
-            if readiness.intersection([.peerFinished, .hungUp, .failed]) != [], hasLeft() { return gone() }
+            // A reset, or both directions over: nobody is left to answer, whatever the request said about its connection.
+            if readiness.intersection([.hungUp, .failed]) != [], d.pointee.state == .open, d.pointee.hasBegun { return gone() }
+            if d.pointee.endIsNear, hasLeft() { return gone() }
             // The room that was made lets the service's answer go on.
             if directions.write, acceptsBody, let x = d.pointee.exchange, let upstream = x.pointee.upstream {
                 Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).receive()
             }
             pump()
+            // Its request and its end may have come at once.
+            if d.pointee.endIsNear, hasLeft() { gone() }
         case .lingering: linger()
         case .closed: break
         }

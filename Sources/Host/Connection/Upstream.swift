@@ -25,6 +25,8 @@ struct UpstreamStorage {
     /// Served an exchange before: it may have gone stale unnoticed.
     var isReused = false
     var canRead = false
+    /// The service finished sending: its last bytes and the end came, or will come, without another edge.
+    var endIsNear = false
     var writeFailed = false
     var isClosing = false
     /// Whether the request's body goes out in chunks of our own.
@@ -107,6 +109,7 @@ struct Upstream: BitwiseCopyable {
     // MARK: Events
 
     private func handle(_ readiness: Readiness) {
+        if readiness.intersection([.peerFinished, .hungUp, .failed]) != [] { u.pointee.endIsNear = true }
         switch u.pointee.state {
         case .connecting:
             guard readiness.callsForWrite || readiness.callsForRead else { return }
@@ -311,7 +314,7 @@ struct Upstream: BitwiseCopyable {
         switch u.pointee.transport.read(into: u.pointee.input.tail, count: room) {
         case .bytes(let count):
             u.pointee.input.filled(count)
-            if !u.pointee.transport.mayHaveMore { u.pointee.canRead = false }
+            if !u.pointee.transport.mayHaveMore, !u.pointee.endIsNear { u.pointee.canRead = false }
             return true
         case .wouldBlock:
             u.pointee.canRead = false

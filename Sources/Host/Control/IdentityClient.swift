@@ -4,12 +4,6 @@ internal import Pipeline
 ///
 /// The key is made here and never leaves. With a certificate that is still good no token is needed. Lives on the control loop.
 final class IdentityClient {
-    struct Workload: Sendable {
-        let namespace: String
-        let service: String
-        let version: String
-    }
-
     /// The path in the control plane's SPIFFE id.
     static let controlPlanePath = "/ns/weft-system/sa/control-plane"
 
@@ -22,7 +16,7 @@ final class IdentityClient {
     private let loop: EventLoop
     private let folder: StateFolder
     private let controlPlane: SocketAddress
-    private let workload: Workload
+    private let workload: TrafficPart.WorkloadRef
     private let token: JoinToken?
     private let tokenText: String
     private let log: SidecarLog
@@ -32,7 +26,7 @@ final class IdentityClient {
 
     /// - Parameter token: as it was handed over; only needed until there is a certificate.
     init(
-        on loop: EventLoop, _ folder: StateFolder, controlPlane: SocketAddress, workload: Workload, token: String?, log: SidecarLog
+        on loop: EventLoop, _ folder: StateFolder, controlPlane: SocketAddress, workload: TrafficPart.WorkloadRef, token: String?, log: SidecarLog
     ) throws {
         self.loop = loop
         self.folder = folder

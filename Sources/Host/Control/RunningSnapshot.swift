@@ -32,6 +32,13 @@ final class RunningSnapshot {
 
     /// Takes the last good parts from disk, before there is a data path. What is damaged counts as absent.
     func loadLastGood() {
+        let waiting = snapshot
+        defer {
+            if snapshot.traffic.workload != waiting.traffic.workload {
+                log.warning("the last good snapshot is \(snapshot.traffic.workload.service)'s: it is not used")
+                forgetLastGood(waiting)
+            }
+        }
         for part in SnapshotPart.allCases {
             switch folder.read(part) {
             case .absent: continue

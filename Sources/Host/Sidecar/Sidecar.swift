@@ -26,6 +26,8 @@ package final class Sidecar {
     private let incarnation: String
     private let reload: (() throws -> SidecarFiles)?
     private let reloadFailures: Counter
+    /// For calls of the control plane; its sessions are resumed.
+    private var controlContext: TLSContext?
     private var admin: AdminServer?
     private var shutdown: Shutdown?
     private var fatal: SidecarFailure?
@@ -50,10 +52,14 @@ package final class Sidecar {
         loop = try EventLoop()
         folder = try StateFolder(settings.stateDirectory)
 
-        // What to run on, before anybody can come in.
+        identity = try settings.controlPlane.map { [loop, folder] controlPlane in
+            try IdentityClient(on: loop, folder, controlPlane: controlPlane.address, workload: settings.workload, token: controlPlane.token, log: log)
+        }
+
+        // What to run on, before anybody can come in. Who joins anew has no past: the folder may be of another mesh.
         let waiting = Snapshot.waiting(for: settings.workload)
         running = RunningSnapshot(waiting: waiting, folder, log: log)
-        if settings.controlPlane != nil { running.loadLastGood() }
+        if identity?.credentials != nil { running.loadLastGood() }
         running.take(SidecarFiles(snapshot: snapshot, requiredStages: settings.requiredStages))
         do {
             dataplane = try Self.dataplane(settings, registry, running.snapshot)
@@ -88,19 +94,15 @@ package final class Sidecar {
     // MARK: Identity
 
     private func identify() throws {
-        if let controlPlane = settings.controlPlane {
-            let workload = IdentityClient.Workload(namespace: settings.workload.namespace, service: settings.workload.service, version: settings.workload.version)
-            let identity = try IdentityClient(on: loop, folder, controlPlane: controlPlane.address, workload: workload, token: controlPlane.token, log: log)
+        if let identity {
             identity.onChange = { [unowned self] _, trustLost in
                 secure(trustLost: trustLost)
-                // A stream is waiting for it.
                 push?.start()
             }
             identity.onRefused = { [unowned self] why in
                 fatal = .refused(why)
                 loop.stop()
             }
-            self.identity = identity
             secure(trustLost: false)
         } else if let files = settings.certificateFiles {
             let own = try LocalIdentity(keyPEM: Files.readSecret(files.key), chainPEM: Files.read(files.certificate))
@@ -116,7 +118,9 @@ package final class Sidecar {
         guard let credentials = identity?.credentials else { return }
         do {
             let server = running.isComplete ? try credentials.serverContext() : nil
-            dataplane.setTLS(server: server, client: try credentials.clientContext(), trustChanged: trustLost)
+            let client = try credentials.clientContext()
+            dataplane.setTLS(server: server, client: client, trustChanged: trustLost)
+            controlContext = client
         } catch {
             log.error("the new identity cannot be used: \(error)")
         }
@@ -124,7 +128,7 @@ package final class Sidecar {
 
     /// Where the control plane is and as whom to go there; nil without an identity.
     private func target() -> ServiceTarget? {
-        guard let controlPlane = settings.controlPlane?.address, let credentials = identity?.credentials, let context = try? credentials.clientContext()
+        guard let controlPlane = settings.controlPlane?.address, let credentials = identity?.credentials, let context = controlContext
         else { return nil }
         return ServiceTarget(controlPlane, tls: (context, credentials.controlPlane(at: controlPlane)))
     }
@@ -241,7 +245,8 @@ package final class Sidecar {
     /// Control begins; the loop has to be turned from now on.
     func start() {
         identity?.start()
-        push?.start()
+        // Without an identity it waits for one.
+        if identity?.credentials != nil { push?.start() }
         exporter?.start()
         probe?.start()
     }
@@ -255,6 +260,7 @@ package final class Sidecar {
     }
 
     func end() {
+        let mustLinger = push?.isConnected ?? false
         shutdown?.close()
         admin?.close()
         push?.leave()
@@ -263,7 +269,7 @@ package final class Sidecar {
         probe?.close()
         // What was said last gets out: the stream closes in good order within the linger of its channel.
         let deadline = Clock.monotonic() + .milliseconds(200)
-        while push != nil, Clock.monotonic() < deadline { loop.turn(waitingAtMost: .milliseconds(20)) }
+        while mustLinger, Clock.monotonic() < deadline { loop.turn(waitingAtMost: .milliseconds(20)) }
         dataplane.stop()
     }
 

@@ -73,7 +73,8 @@ enum PeerVerification {
         case .success(let id):
             // A root of ours may sign for our domain alone.
             guard rules.trustDomain.isEmpty || id.trustDomain == rules.trustDomain else { return Int32(WEFT_VERIFY_OTHER_DOMAIN) }
-            if rules.isServer { return 0 }
+            // Whoever comes in must be a workload: an id of another shape could be named by no policy.
+            if rules.isServer { return id.workload == nil ? Int32(WEFT_VERIFY_WRONG_IDENTITY) : 0 }
             guard let expecting, expecting.accepts(id) else { return Int32(WEFT_VERIFY_WRONG_IDENTITY) }
             return 0
         }

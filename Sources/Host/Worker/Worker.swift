@@ -137,6 +137,12 @@ struct Worker: BitwiseCopyable {
     func drainInbound() {
         w.pointee.isDraining = true
         closeConnections { $0.pointee.isInbound && $0.pointee.state == .open && !$0.pointee.hasBegun && $0.pointee.input.isEmpty }
+        // Answers under way say goodbye too, so that no caller sends a next request into a port that is about to go.
+        var next = w.pointee.connections
+        while let d = next {
+            if d.pointee.isInbound { d.pointee.machine.closeSoon() }
+            next = d.pointee.next
+        }
     }
 
     /// Exchanges under way, of callers or of the application.

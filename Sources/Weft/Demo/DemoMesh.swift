@@ -28,6 +28,13 @@ final class DemoMesh {
     private var applications: [ChildProcess] = []
     private var signals: Signals?
     private(set) var isInterrupted = false
+    /// Where sidecars reach the control plane; the same after a restart.
+    private var meshPort = ""
+    private var restartDue: Instant?
+    private var restarts = 0
+
+    private static let restartDelay = Nanoseconds.seconds(5)
+    private static let restartsMax = 100
 
     /// Ctrl-C, or another signal to end.
     struct Interrupted: Error {}
@@ -66,10 +73,30 @@ final class DemoMesh {
     }
 
     private func startControlPlane() throws {
-        let process = try ChildProcess("control-plane", ["control-plane", "--state", folder + "/control-plane", "--trust-domain", "shop.internal"], log: folder + "/log/control-plane.log")
-        controlPlane = process
+        controlPlane = try controlPlaneProcess(listen: "127.0.0.1:0")
         let path = folder + "/control-plane/endpoints.json"
         try wait("the control plane listens", for: .seconds(15)) { Inputs.exists(path) && (try? api.get("/v1/version")) != nil }
+        meshPort = ConfigReader.read(bytes: try Files.read(path), name: path).root?.text("mesh") ?? ""
+    }
+
+    private func controlPlaneProcess(listen: String) throws(CommandFailure) -> ChildProcess {
+        try ChildProcess(
+            "control-plane", ["control-plane", "--state", folder + "/control-plane", "--listen", listen, "--trust-domain", "shop.internal"],
+            log: folder + "/log/control-plane.log")
+    }
+
+    /// Whoever kills it sees that traffic goes on; like any supervisor, we start it again after a while.
+    private func superviseControlPlane() throws {
+        guard let controlPlane, !meshPort.isEmpty, !controlPlane.isRunning else { return }
+        let now = Clock.monotonic()
+        guard let due = restartDue else {
+            restartDue = now + Self.restartDelay
+            return
+        }
+        guard now >= due, restarts < Self.restartsMax else { return }
+        restarts += 1
+        restartDue = nil
+        self.controlPlane = try controlPlaneProcess(listen: meshPort)
     }
 
     private func apply(_ text: String, name: String) throws {
@@ -92,12 +119,10 @@ final class DemoMesh {
     private func startSidecar(_ member: Member) throws {
         let state = "\(folder)/\(member.name)"
         try Files.makeFolder(state)
-        let endpoints = try Files.read(folder + "/control-plane/endpoints.json")
-        let mesh = ConfigReader.read(bytes: endpoints, name: "endpoints.json").root?.text("mesh") ?? ""
         let answer = try api.post("/v1/tokens", [:], "{\"service\":\"\(member.service.rawValue)\",\"namespace\":\"default\",\"ttl\":\"1h\",\"uses\":1}").accepted()
         try Files.write(Array(answer.text("token").utf8), to: state + "/token")
         let arguments = [
-            "sidecar", "--control-plane", mesh, "--token-file", state + "/token", "--service", member.service.rawValue, "--version", member.version,
+            "sidecar", "--control-plane", meshPort, "--token-file", state + "/token", "--service", member.service.rawValue, "--version", member.version,
             "--name", member.name, "--app", socket(of: member.service, member.version).description, "--state", state,
         ]
         sidecars.append(
@@ -141,12 +166,12 @@ final class DemoMesh {
     func turn(_ most: Nanoseconds) throws {
         loop.turn(waitingAtMost: most)
         if isInterrupted { throw Interrupted() }
-        for process in processes where !process.isRunning {
+        try superviseControlPlane()
+        let all = sidecars + applications + (meshPort.isEmpty ? [controlPlane].compactMap { $0 } : [])
+        for process in all where !process.isRunning {
             throw CommandFailure.no("\(process.name) has ended by itself; its last words:\n\(process.lastWords)")
         }
     }
-
-    private var processes: [ChildProcess] { [controlPlane].compactMap { $0 } + sidecars + applications }
 
     // MARK: End
 

@@ -127,7 +127,7 @@ final class DemoService {
 
     private static func trouble(_ whom: String, _ outcome: Result<ServiceResponse, ServiceFailure>) -> ServiceResponse {
         switch outcome {
-        case .success(let response): ServiceResponse(502, text: "\(whom) answered \(response.status): \(response.text.prefix(200))\n")
+        case .success(let response): ServiceResponse(502, text: "\(whom) answered \(response.status): \(response.text.prefix(200).prefix { $0 != "\n" })\n")
         case .failure(let why): ServiceResponse(502, text: "\(whom): \(why)\n")
         }
     }

@@ -80,6 +80,21 @@ struct SidecarTests {
         guard case .failure = try #require(try world.call()) else { Issue.record("served without access"); return }
     }
 
+    @Test("A state folder of another version of the service is not run on: the sidecar waits to be told")
+    func foreignState() throws {
+        let world = try SidecarWorld()
+        try world.startServing()
+        let address = world.plane!.address
+        world.plane!.stop()
+        world.plane = nil
+        var settings = world.settings()
+        settings.controlPlane = .init(address: address, token: nil)
+        settings.workload.version = "v2"
+        try world.restart(settings)
+        #expect(world.sidecar.unready == "no config yet")
+        #expect(world.sidecar.running.versions.isEmpty)
+    }
+
     @Test("A chain that cannot be built here is refused with the reason; the access part beside it is taken")
     func refusedChain() throws {
         let world = try SidecarWorld()

@@ -4,8 +4,8 @@ internal import Pipeline
 extension LoopbackMesh {
     /// The mesh's own authority, from the control plane's state directory: issues what the control plane never would.
     package func stolenAuthority() throws -> TestAuthority {
-        let keys = Self.texts(below: planeState) { $0.contains("PRIVATE KEY-----") }
-        let certificates = sidecars.flatMap { sidecar in Self.texts(below: sidecar.state) { $0.contains("BEGIN CERTIFICATE") } }
+        let keys = Self.blocks("PRIVATE KEY", below: planeState)
+        let certificates = sidecars.flatMap { Self.blocks("CERTIFICATE", below: $0.state) }
         for key in keys {
             for certificate in certificates {
                 if let authority = try? TestAuthority(keyPEM: key, certificatePEM: certificate), authority.isWhole { return authority }
@@ -14,14 +14,20 @@ extension LoopbackMesh {
         throw Failure("no root key in \(planeState) fits a root in a sidecar's state (\(keys.count) keys, \(certificates.count) certificates)")
     }
 
-    private static func texts(below folder: String, _ wanted: (String) -> Bool) -> [[UInt8]] {
+    /// PEM blocks in any file, also as strings of JSON.
+    private static func blocks(_ kind: String, below folder: String) -> [[UInt8]] {
         var found: [[UInt8]] = []
+        let begin = "-----BEGIN \(kind)-----", end = "-----END \(kind)-----"
         for name in (try? Files.names(in: folder)) ?? [] {
             let path = folder + "/" + name
             if (try? Files.names(in: path)) != nil {
-                found += texts(below: path, wanted)
-            } else if let bytes = try? Files.read(path, limit: 1 << 20), wanted(String(decoding: bytes, as: UTF8.self)) {
-                found.append(bytes)
+                found += blocks(kind, below: path)
+            } else if let bytes = try? Files.read(path, limit: 1 << 20) {
+                var text = Substring(String(decoding: bytes, as: UTF8.self).replacing("\\n", with: "\n"))
+                while let start = text.firstRange(of: begin), let stop = text[start.upperBound...].firstRange(of: end) {
+                    found.append(Array((text[start.lowerBound..<stop.upperBound] + "\n").utf8))
+                    text = text[stop.upperBound...]
+                }
             }
         }
         return found
