@@ -34,7 +34,7 @@ extension Loopback {
                     let here = try mesh.folder.makeFolder("nginx")
                     let config = try mesh.folder.write(
                         """
-                        daemon off; pid \(here)/pid; error_log stderr warn; worker_processes 1; events {}
+                        user root; daemon off; pid \(here)/pid; error_log stderr warn; worker_processes 1; events {}
                         http { access_log off; client_max_body_size 0; client_body_temp_path \(here)/b; proxy_temp_path \(here)/p; fastcgi_temp_path \(here)/f;
                          uwsgi_temp_path \(here)/u; scgi_temp_path \(here)/s;
                          server { listen 127.0.0.1:\(port); root \(root); types { text/html html; }
