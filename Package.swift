@@ -60,7 +60,7 @@ let package = Package(
             name: "ControlPlaneTesting", dependencies: ["ControlPlane", "Pipeline"], path: "Tests/ControlPlaneSupport",
             swiftSettings: strict),
         .testTarget(
-            name: "ControlPlaneTests", dependencies: ["ControlPlane", "ControlPlaneTesting", "Host", "Pipeline", "WeftTesting"],
+            name: "ControlPlaneTests", dependencies: ["ControlPlane", "ControlPlaneTesting", "Filters", "Host", "Pipeline", "WeftTesting"],
             swiftSettings: strict),
         .testTarget(
             name: "SimulationTests", dependencies: ["ControlPlane", "ControlPlaneTesting", "Filters", "Pipeline", "WeftTesting"],
