@@ -73,7 +73,8 @@ let package = Package(
         .executableTarget(
             name: "tenant-gate-sidecar", dependencies: ["TenantGateFilter", "Weft"], path: "Tests/TenantGateSidecar", swiftSettings: strict),
         .testTarget(
-            name: "LoopbackTests", dependencies: ["LoopbackTesting", "Host", "Pipeline", "tenant-gate-sidecar"], swiftSettings: strict),
+            name: "LoopbackTests", dependencies: ["LoopbackTesting", "Host", "Pipeline", "tenant-gate-sidecar"], exclude: ["README.md"],
+            swiftSettings: strict),
         .testTarget(name: "WeftTests", dependencies: ["Weft", "Host", "Pipeline"], swiftSettings: strict),
         // What no compiler checks: see its README.
         .testTarget(name: "TidyTests", exclude: ["README.md"], swiftSettings: strict),

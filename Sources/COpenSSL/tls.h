@@ -84,8 +84,25 @@ static inline int weft_tls_connection_slot(CRYPTO_EX_free *release) {
 
 // MARK: Connections
 
-/// Bytes read from the socket so far.
-static inline uint64_t weft_tls_bytes_read(SSL *connection) { return BIO_number_read(SSL_get_rbio(connection)); }
+/// Notes in the BIO's callback argument whether the last read(2) got less than it asked for.
+static inline long weft_tls_note_read(
+    BIO *bio, int operation, const char *bytes, size_t asked, int argi, long argl, int result, size_t *got) {
+    (void)bytes, (void)argi, (void)argl;
+    if (operation == (BIO_CB_READ | BIO_CB_RETURN)) BIO_set_callback_arg(bio, result <= 0 || *got < asked ? (char *)bio : NULL);
+    return result;
+}
+
+/// Like SSL_set_fd, and from then on `weft_tls_is_drained` knows.
+static inline int weft_tls_set_descriptor(SSL *connection, int descriptor) {
+    if (!SSL_set_fd(connection, descriptor)) return 0;
+    BIO_set_callback_ex(SSL_get_rbio(connection), weft_tls_note_read);
+    return 1;
+}
+
+/// Whether the last read from the socket came back short: it was empty then, and the next byte makes an edge. Only the BIO
+/// knows: for the rest of a record whose beginning it has, OpenSSL asks for exactly that much and gets all of it, whatever
+/// stands behind it.
+static inline int weft_tls_is_drained(SSL *connection) { return BIO_get_callback_arg(SSL_get_rbio(connection)) != NULL; }
 
 static inline int weft_tls_session_reused(SSL *connection) { return SSL_session_reused(connection); }
 

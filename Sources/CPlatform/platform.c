@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
@@ -184,10 +185,13 @@ static int set_option(int descriptor, int level, int option, int value) {
 
 int weft_socket(int family) { return result(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); }
 
-int weft_listen(const struct weft_address *address, int backlog, int shared_port) {
+int weft_listen(const struct weft_address *address, int backlog, int shared_port, unsigned mode) {
     int descriptor = weft_socket(any(address)->sa_family);
     if (descriptor < 0) return descriptor;
     int failure = 0;
+    // The file that bind makes takes the socket's own permissions (less the umask), so there is no moment in which others may
+    // connect; changing the umask instead would change it for every thread.
+    if (any(address)->sa_family == AF_UNIX) failure = result(fchmod(descriptor, mode));
     if (any(address)->sa_family != AF_UNIX) {
         failure = set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
         if (!failure && shared_port) failure = set_option(descriptor, SOL_SOCKET, SO_REUSEPORT, 1);

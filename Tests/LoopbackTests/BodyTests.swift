@@ -61,7 +61,7 @@ extension Loopback {
         func slowReader() throws {
             let pair = try Pair()
             pair.payment.application.always(.bytes(Self.gibibyte))
-            let socket = try BlockingSocket(to: pair.order.address(for: "payment"), receiveBuffer: 16 * 1024)
+            let socket = try BlockingSocket(to: pair.order.address(for: "payment"), receiveBuffer: 256 * 1024)
             let growth = try Self.growth(of: pair) {
                 try socket.write("GET /slow HTTP/1.1\r\nhost: payment\r\n\r\n")
                 #expect(Self.stalls(pair.payment.application), "the sender is still sending")

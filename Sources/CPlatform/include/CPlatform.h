@@ -80,7 +80,7 @@ void weft_address_set_port(struct weft_address *address, uint16_t port);
 /// A non-blocking stream socket, closed on exec.
 int weft_socket(int family);
 /// A listening socket on `address`; with `shared_port`, several sockets share it and the kernel spreads connections.
-int weft_listen(const struct weft_address *address, int backlog, int shared_port);
+int weft_listen(const struct weft_address *address, int backlog, int shared_port, unsigned mode);
 /// The next connection, non-blocking, or -errno. `peer` may be NULL.
 int weft_accept(int listener, struct weft_address *peer);
 /// 0 if connected at once (unix sockets), -EINPROGRESS if the answer comes as writability, else -errno.

@@ -15,6 +15,18 @@ extension ServiceResponse {
         return ServiceResponse(status, json: writer.text)
     }
 
+    static func error(_ status: UInt16, _ sentence: String, upgrade name: String) -> ServiceResponse {
+        var response = error(status, sentence)
+        response.headers.append(("upgrade", name))
+        return response
+    }
+
+    static func notAllowed(_ request: ServiceRequest, allow methods: String) -> ServiceResponse {
+        var response = error(405, "\(request.path) does not take \(request.method)")
+        response.headers.append(("allow", methods))
+        return response
+    }
+
     static func json(_ body: (inout JSONWriter) -> Void) -> ServiceResponse {
         var writer = JSONWriter()
         writer.object(body)

@@ -7,40 +7,61 @@ extension Plane {
         let query = Query(request.query)
         switch (request.method, request.path) {
         case ("POST", "/v1/apply"): apply(request, query, reply)
-        case ("GET", "/v1/resources"): reply.respond(list(query))
         case ("DELETE", "/v1/resources"): delete(query, reply)
         case ("POST", "/v1/tokens"): mintToken(request, reply)
-        case ("GET", "/v1/sidecars"): reply.respond(sidecarList())
-        case ("GET", "/v1/services"): reply.respond(serviceList())
-        case ("GET", "/v1/stat"): reply.respond(stat(query))
-        case ("GET", "/v1/explain"): reply.respond(explain(query))
-        case ("GET", "/v1/filters"): reply.respond(filterList())
-        case ("GET", "/v1/version"):
-            reply.respond(
-                .json {
-                    $0.member("version", WeftVersion.text)
-                    $0.member("generation", generation)
-                    $0.member("trustDomain", authority.trustDomain)
-                })
-        case (_, "/v1/apply"), (_, "/v1/resources"), (_, "/v1/tokens"), (_, "/v1/sidecars"), (_, "/v1/services"), (_, "/v1/stat"),
-            (_, "/v1/explain"), (_, "/v1/filters"), (_, "/v1/version"):
-            reply.respond(.error(405, "\(request.path) does not take \(request.method)"))
+        case ("GET", let path):
+            guard let view = view(path, query) else { return refuse(request, reply) }
+            // What was changed in this turn is shown once it is durable.
+            whenDurable { reply.respond(view()) }
+        default: refuse(request, reply)
+        }
+    }
+
+    private func view(_ path: String, _ query: Query) -> (() -> ServiceResponse)? {
+        switch path {
+        case "/v1/resources": { [unowned self] in list(query) }
+        case "/v1/sidecars": { [unowned self] in sidecarList() }
+        case "/v1/services": { [unowned self] in serviceList() }
+        case "/v1/stat": { [unowned self] in stat(query) }
+        case "/v1/explain": { [unowned self] in explain(query) }
+        case "/v1/filters": { [unowned self] in filterList() }
+        case "/v1/version": { [unowned self] in version() }
+        default: nil
+        }
+    }
+
+    private func refuse(_ request: ServiceRequest, _ reply: ServiceReply) {
+        switch request.path {
+        case "/v1/apply", "/v1/tokens": reply.respond(.notAllowed(request, allow: "POST"))
+        case "/v1/resources": reply.respond(.notAllowed(request, allow: "GET, DELETE"))
+        case let path where view(path, Query("")) != nil: reply.respond(.notAllowed(request, allow: "GET"))
         default: reply.respond(.error(404, "there is no \(request.path) here"))
+        }
+    }
+
+    private func version() -> ServiceResponse {
+        .json {
+            $0.member("version", WeftVersion.text)
+            $0.member("generation", generation)
+            $0.member("trustDomain", authority.trustDomain)
         }
     }
 
     // MARK: Resources
 
     private func apply(_ request: ServiceRequest, _ query: Query, _ reply: ServiceReply) {
-        guard let root = ConfigReader.read(bytes: request.body, name: "request").root, let list = root["files"]?.elements else {
-            return reply.respond(.error(400, "the body must be {\"files\": [{\"name\": …, \"text\": …}]}"))
+        let list: [ConfigNode]
+        do {
+            list = try RequestBody(request, keys: ["files"]).root["files"]?.elements ?? []
+        } catch {
+            return reply.respond(error.response)
         }
         let sources = list.compactMap { file -> ConfigSource? in
             guard let name = file["name"]?.string, let text = file["text"]?.string else { return nil }
             return ConfigSource(name: name, bytes: Array(text.utf8))
         }
         guard sources.count == list.count, !sources.isEmpty else {
-            return reply.respond(.error(400, "every file needs \"name\" and \"text\""))
+            return reply.respond(.error(400, "the body must be {\"files\": [{\"name\": …, \"text\": …}]}"))
         }
         let change = resources.applying(sources, filters: knownFilters)
         var problems = change.problems
@@ -80,18 +101,19 @@ extension Plane {
             }
         }
         if query["dryRun"] == "true" { return reply.respond(answer(generation)) }
+        let next = results.contains { $0.1 != "unchanged" } ? generation + 1 : generation
         do {
             // Unchanged ones too: their file and line may have moved.
-            _ = try store.append(change.written.map(ResourceTable.change))
+            _ = try store.append(change.written.map(ResourceTable.change) + [GenerationTable.change(next)])
         } catch {
             return reply.respond(storeFailure(error))
         }
         resources = change.result
-        generation += 1
+        generation = next
         counts.applied += 1
         setNeedsCompile()
-        let now = generation
-        whenDurable { reply.respond(answer(now)) }
+        Log.note("applied", ["generation": "\(next)", "changed": "\(results.count { $0.1 != "unchanged" })"])
+        whenDurable { reply.respond(answer(next)) }
     }
 
     /// A warning for each chain that some connected sidecar it is meant for cannot run.
@@ -118,7 +140,7 @@ extension Plane {
     /// What any sidecar that is connected has, and what this release has: what `apply` holds settings against.
     var knownFilters: [String: FilterSchema] {
         var known = ownFilters
-        for record in sidecars.values where record.stream != nil {
+        for (_, record) in sidecars.sorted(by: { $0.key < $1.key }) where record.stream != nil {
             for filter in record.hello.filters where known[filter.name] == nil {
                 guard let node = ConfigReader.read(filter.schema, name: filter.name).root, let schema = FilterSchema(json: node) else { continue }
                 known[filter.name] = schema
@@ -127,7 +149,7 @@ extension Plane {
         return known
     }
 
-    private func storeFailure(_ error: any Error) -> ServiceResponse {
+    func storeFailure(_ error: any Error) -> ServiceResponse {
         switch error as? StoreError {
         case .diskFull: .error(507, "\(error)")
         case .tooLarge: .error(413, "\(error)")
@@ -160,7 +182,8 @@ extension Plane {
             return reply.respond(.error(422, "what is left would not hold together; nothing was changed", change.problems))
         }
         do {
-            _ = try store.append(found.map { .delete(ResourceTable.name, ResourceTable.key($0.key)) })
+            _ = try store.append(
+                found.map { .delete(ResourceTable.name, ResourceTable.key($0.key)) } + [GenerationTable.change(generation + 1)])
         } catch {
             return reply.respond(storeFailure(error))
         }
@@ -181,22 +204,23 @@ extension Plane {
     // MARK: Tokens
 
     private func mintToken(_ request: ServiceRequest, _ reply: ServiceReply) {
-        guard let root = ConfigReader.read(bytes: request.body, name: "request").root, let service = root["service"]?.string else {
-            return reply.respond(.error(400, "the body must name a \"service\""))
+        let (service, namespace): (String, String)
+        let (life, uses): (Int64, UInt32?)
+        do {
+            let body = try RequestBody(request, keys: ["service", "namespace", "ttl", "uses"])
+            service = try body.text("service")
+            namespace = try body.optionalText("namespace") ?? ResourceKey.defaultNamespace
+            life = try Self.tokenLife(body)
+            uses = try Self.tokenUses(body)
+        } catch {
+            return reply.respond(error.response)
         }
-        let namespace = root["namespace"]?.string ?? ResourceKey.defaultNamespace
-        var life = JoinTokenLedger.lifeDefault
-        if let text = root["ttl"]?.string {
-            guard let duration = Nanoseconds(config: root["ttl"] ?? root), duration >= .seconds(1) else {
-                return reply.respond(.error(400, "\"\(text)\" is no lifetime; write 10m, 24h"))
-            }
-            life = duration.count / 1_000_000_000
+        for name in [service, namespace] where !ConfigRule.isLabel(name) {
+            return reply.respond(.error(400, "\(JSONWriter.quoted(name)) is no name: lower-case letters, digits, hyphens"))
         }
-        var uses: UInt32? = 1
-        if let number = root["uses"]?.integer {
-            guard 0...1_000_000 ~= number else { return reply.respond(.error(400, "uses must be 0 (any number) to 1000000")) }
-            uses = number == 0 ? nil : UInt32(number)
-        }
+        guard let identity = WorkloadIdentity(trustDomain: authority.trustDomain, namespace: namespace, service: service),
+            identity != WorkloadIdentity.controlPlane(of: authority.trustDomain)
+        else { return reply.respond(.error(422, "nobody joins as the control plane")) }
         let token = JoinToken(rootFingerprint: authority.rotation.issuer.fingerprint)
         let now = UnixTime(Clock.unixSeconds())
         switch tokens.mint(token, namespace: namespace, service: service, uses: uses, life: life, at: now) {
@@ -217,5 +241,23 @@ extension Plane {
                     })
             }
         }
+    }
+
+    /// The longest life of a join token, in seconds.
+    static let tokenLifeMax: Int64 = 365 * 86_400
+
+    private static func tokenLife(_ body: RequestBody) throws(RequestBody.Problem) -> Int64 {
+        guard let text = try body.optionalText("ttl") else { return JoinTokenLedger.lifeDefault }
+        guard let duration = Quantity.parse(text, Quantity.durations), 1...tokenLifeMax ~= duration / 1_000_000_000 else {
+            throw RequestBody.Problem(sentence: "\(JSONWriter.quoted(text)) is no lifetime of a token: write 10m, 24h; at most a year")
+        }
+        return duration / 1_000_000_000
+    }
+
+    /// Nil: as often as one likes.
+    private static func tokenUses(_ body: RequestBody) throws(RequestBody.Problem) -> UInt32? {
+        let number = try body.optionalInteger("uses") ?? 1
+        guard 0...1_000_000 ~= number else { throw RequestBody.Problem(sentence: "uses must be 0 (any number) to 1000000") }
+        return number == 0 ? nil : UInt32(number)
     }
 }

@@ -7,15 +7,15 @@ extension Plane {
         .json {
             $0.key("items")
             $0.array {
-                for name in sidecars.keys.sorted() { if let record = sidecars[name] { write(record, name, to: &$0) } }
+                for (_, record) in sidecars.sorted(by: { $0.key < $1.key }) { write(record, to: &$0) }
             }
         }
     }
 
-    private func write(_ record: SidecarRecord, _ name: String, to writer: inout JSONWriter) {
-        let registration = leases[name]
+    private func write(_ record: SidecarRecord, to writer: inout JSONWriter) {
+        let registration = leases[record.key]
         writer.object {
-            $0.member("name", name)
+            $0.member("name", record.hello.sidecar)
             $0.member("service", record.hello.service)
             $0.member("namespace", record.hello.namespace)
             $0.member("version", record.hello.version)
@@ -33,7 +33,7 @@ extension Plane {
                 }
             }
             $0.member("connected", record.stream != nil)
-            $0.member("lastSeenSeconds", (loop.now - record.lastSeen).seconds)
+            $0.member("lastSeenSeconds", (uptime - record.lastHeard).seconds)
             $0.member("certificateExpires", Timestamp(record.certificateEnds).description)
             $0.member(
                 "health", registration.map { $0.isDraining ? "draining" : $0.isHealthy ? "healthy" : "unhealthy" } ?? "unknown")
@@ -101,6 +101,11 @@ extension Plane {
         let isSource: Bool
     }
 
+    private struct PairStatus: Hashable {
+        let pair: Pair
+        let code: UInt16
+    }
+
     private func pair(_ series: CallSeries) -> Pair {
         Pair(
             source: series.source, destination: series.destination, version: series.version, route: series.route,
@@ -116,10 +121,15 @@ extension Plane {
             window = Nanoseconds(count)
         }
         let reporter = query["reporter"]
+        guard reporter.map({ ["source", "destination"].contains($0) }) ?? true else { return .error(400, "reporter is source or destination") }
         let wanted = { (series: CallSeries) -> Bool in
             reporter == nil || reporter == (series.reporter == .source ? "source" : "destination")
         }
         let figures = totals.figures(over: window, at: loop.now) { wanted($0) ? self.pair($0) : nil }
+        var recent: [Pair: [String: UInt64]] = [:]
+        for (status, figure) in totals.figures(over: window, at: loop.now, by: { wanted($0) ? PairStatus(pair: self.pair($0), code: $0.code) : nil }) {
+            recent[status.pair, default: [:]]["\(status.code)"] = figure.calls
+        }
         var statuses: [Pair: [String: UInt64]] = [:]
         for (series, latency) in totals.all where wanted(series) { statuses[pair(series), default: [:]]["\(series.code)", default: 0] += latency.count }
         let order = { (a: Pair, b: Pair) in
@@ -138,7 +148,7 @@ extension Plane {
                         if let p50 = figure.p50 { $0.member("p50Seconds", p50.seconds) }
                         if let p95 = figure.p95 { $0.member("p95Seconds", p95.seconds) }
                         if let p99 = figure.p99 { $0.member("p99Seconds", p99.seconds) }
-                        write(statuses[pair] ?? [:], to: &$0)
+                        write(recent[pair] ?? [:], to: &$0)
                     }
                 }
             }
@@ -178,11 +188,16 @@ extension Plane {
 
     // MARK: Explanations
 
+    /// `payment`, or `payment.shop` for one in namespace `shop`.
+    private func serviceKey(_ text: String, in namespace: String) -> ResourceKey {
+        let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        return ResourceKey(.service, String(parts[0]), namespace: parts.count == 2 ? String(parts[1]) : namespace)
+    }
+
     /// Every value in force for callers of a service, and for its own inbound chain, and who said it.
     func explain(_ query: Query) -> ServiceResponse {
         guard let name = query["service"] else { return .error(400, "say which service") }
-        let parts = name.split(separator: ".", maxSplits: 1)
-        let key = ResourceKey(.service, String(parts.first ?? ""), namespace: parts.count == 2 ? String(parts[1]) : ResourceKey.defaultNamespace)
+        let key = serviceKey(name, in: ResourceKey.defaultNamespace)
         guard case .service(let service)? = resources[key] else {
             let names = resources.sorted.compactMap { if case .service(let service) = $0 { service.key.name } else { nil } }
             let near = Spelling.suggestion(for: key.name, among: names, taken: [])
@@ -190,7 +205,7 @@ extension Plane {
         }
         var caller: ServiceResource?
         if let text = query["caller"] {
-            guard case .service(let found)? = resources[ResourceKey(.service, text, namespace: key.namespace)] else {
+            guard case .service(let found)? = resources[serviceKey(text, in: key.namespace)] else {
                 return .error(404, "there is no Service \"\(text)\"")
             }
             caller = found

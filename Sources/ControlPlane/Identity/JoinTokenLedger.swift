@@ -68,19 +68,25 @@ package struct JoinTokenLedger: Sendable {
         case refused(String)
     }
 
-    /// Takes one use.
-    package mutating func redeem(_ token: JoinToken, at now: UnixTime) -> Redemption {
+    /// Why the token lets nobody in; nil if it does. Takes nothing.
+    package func objection(to token: JoinToken, at now: UnixTime) -> String? {
         // A guess learns nothing: an unknown id and a wrong secret take the same path and give the same answer.
         let known = records[token.name]
         let hash = known?.hash ?? [UInt8](repeating: 0, count: 32)
         let matches = Digest.areEqual(Digest.sha256(token.secret), hash)
-        guard var record = known, matches else { return .refused("unknown join token") }
-        guard !record.isRevoked else { return .refused("join token \(token.name) was revoked") }
-        guard now < record.expires else { return .refused("join token \(token.name) has expired") }
+        guard let record = known, matches else { return "unknown join token" }
+        guard !record.isRevoked else { return "join token \(token.name) was revoked" }
+        guard now < record.expires else { return "join token \(token.name) has expired" }
+        return record.usesLeft == 0 ? "join token \(token.name) is used up" : nil
+    }
+
+    /// Takes one use.
+    package mutating func redeem(_ token: JoinToken, at now: UnixTime) -> Redemption {
+        if let why = objection(to: token, at: now) { return .refused(why) }
+        guard var record = records[token.name] else { return .refused("unknown join token") }
         guard let usesLeft = record.usesLeft else {
             return .granted(namespace: record.namespace, service: record.service, nil)
         }
-        guard usesLeft > 0 else { return .refused("join token \(token.name) is used up") }
         record.usesLeft = usesLeft - 1
         records[token.name] = record
         return .granted(

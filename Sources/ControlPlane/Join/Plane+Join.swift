@@ -9,64 +9,95 @@ extension Plane {
         case ("POST", "/v1/renew"): renew(request, reply)
         case ("GET", "/v1/push"): openPush(request, reply)
         case ("POST", "/v1/metrics"): ingest(request, reply)
-        case (_, "/v1/join"), (_, "/v1/renew"), (_, "/v1/push"), (_, "/v1/metrics"):
-            reply.respond(.error(405, "\(request.path) does not take \(request.method)"))
+        case (_, "/v1/join"), (_, "/v1/renew"), (_, "/v1/metrics"): reply.respond(.notAllowed(request, allow: "POST"))
+        case (_, "/v1/push"): reply.respond(.notAllowed(request, allow: "GET"))
         default: reply.respond(.error(404, "there is no \(request.path) here"))
         }
     }
 
+    /// The token is looked at before anything that costs more than a hash.
     private func join(_ request: ServiceRequest, _ reply: ServiceReply) {
-        guard let root = ConfigReader.read(bytes: request.body, name: "request").root, let text = root["token"]?.string,
-            let csr = root["csr"]?.string
-        else { return reply.respond(.error(400, "the body must hold \"token\" and \"csr\"")) }
-        let now = UnixTime(Clock.unixSeconds())
+        let body: RequestBody
+        let (text, csr): (String, String)
         do {
-            let token = try JoinToken(parsing: text)
+            body = try RequestBody(request, keys: ["token", "csr", "version"])
+            (text, csr) = (try body.text("token"), try body.text("csr"))
+        } catch {
+            return reply.respond(error.response)
+        }
+        let now = UnixTime(Clock.unixSeconds())
+        let token: JoinToken
+        do {
+            token = try JoinToken(parsing: text)
+        } catch {
+            return refuseJoin("\(error)", reply)
+        }
+        if let why = tokens.objection(to: token, at: now) { return refuseJoin(why, reply) }
+        do {
             let signing = try SigningRequest(Array(csr.utf8))
+            // A use is taken only if it can be kept.
+            try store.admit()
             switch tokens.redeem(token, at: now) {
             case .refused(let why): refuseJoin(why, reply)
             case .granted(let namespace, let service, let change):
                 // The use is durable before the certificate leaves: a crash in between costs a token, never gives two.
                 if let change { _ = try store.append([change]) }
-                try issue(signing, .token(namespace: namespace, service: service), namespace, service, now, reply)
-                counts.joined += 1
+                if try issue(signing, .token(namespace: namespace, service: service), namespace, service, now, reply) {
+                    counts.joined += 1
+                    Log.note("joined", ["service": "\(namespace)/\(service)", "token": token.name])
+                }
             }
+        } catch let error as StoreError {
+            reply.respond(storeFailure(error))
         } catch {
             refuseJoin("\(error)", reply)
         }
     }
 
+    /// A flood of wrong tokens is answered 429 and not logged line by line; it holds up nobody whose token is right.
     private func refuseJoin(_ why: String, _ reply: ServiceReply) {
         counts.joinsRefused += 1
-        Log.note("join refused", ["why": why])
-        reply.respond(.error(403, why))
+        // So that a use that was taken all the same is kept.
+        let answer: ServiceResponse
+        if joinThrottle.admits(at: loop.now) {
+            Log.note("join refused", ["why": why])
+            answer = .error(403, why)
+        } else {
+            counts.joinsThrottled += 1
+            var tooMany = ServiceResponse.error(429, "too many joins were refused lately; try again in a while")
+            tooMany.headers.append(("retry-after", "10"))
+            answer = tooMany
+        }
+        whenDurable { reply.respond(answer) }
     }
 
     private func renew(_ request: ServiceRequest, _ reply: ServiceReply) {
         guard let peer = request.peer, let identity = WorkloadIdentity(uri: peer.id.description) else {
             return reply.respond(.error(403, "renewing takes the certificate that is to be renewed"))
         }
-        guard let root = ConfigReader.read(bytes: request.body, name: "request").root, let csr = root["csr"]?.string else {
-            return reply.respond(.error(400, "the body must hold \"csr\""))
-        }
         let now = UnixTime(Clock.unixSeconds())
         do {
+            let csr = try RequestBody(request, keys: ["csr", "version"]).text("csr")
             let signing = try SigningRequest(Array(csr.utf8))
-            try issue(
-                signing, .certificate(identity, expires: UnixTime(peer.expires)), identity.namespace, identity.service, now, reply)
-            counts.renewed += 1
+            let caller = IssuePolicy.Caller.certificate(identity, expires: UnixTime(peer.expires))
+            if try issue(signing, caller, identity.namespace, identity.service, now, reply) { counts.renewed += 1 }
+        } catch let error as RequestBody.Problem {
+            reply.respond(error.response)
         } catch {
-            reply.respond(.error(403, "\(error)"))
+            refuseJoin("\(error)", reply)
         }
     }
 
+    /// - Returns: whether there will be a certificate; if not, the refusal is under way.
     private func issue(
         _ signing: SigningRequest, _ caller: IssuePolicy.Caller, _ namespace: String, _ service: String, _ now: UnixTime,
         _ reply: ServiceReply
-    ) throws {
+    ) throws -> Bool {
         let policy = IssuePolicy(trustDomain: authority.trustDomain)
         switch policy.decide(caller, wants: namespace, service, isRevoked: false, at: now) {
-        case .refuse(let why): refuseJoin(why, reply)
+        case .refuse(let why):
+            refuseJoin(why, reply)
+            return false
         case .issue(let identity, let life):
             let issued = try authority.issue(signing, to: identity, life: life, at: now)
             let bundle = try authority.bundle()
@@ -79,6 +110,7 @@ extension Plane {
                         $0.member("spiffeID", identity.uri)
                     })
             }
+            return true
         }
     }
 }

@@ -15,31 +15,39 @@ extension Plane {
         }
         let own = workload.namespace == ResourceKey.defaultNamespace ? workload.service : "\(workload.service).\(workload.namespace)"
         do {
-            let bytes = try Zstd().decompress(request.body, limit: Self.batchBytesMax)
+            // A batch is counted only if it can be kept: what is acknowledged is not sent again.
+            try store.admit()
+            let bytes = try zstd.decompress(request.body, limit: Self.batchBytesMax)
+            for resource in try OTLP.decode(bytes) { try count(resource, from: own) }
             counts.bytesCompressed += UInt64(request.body.count)
             counts.bytesDecompressed += UInt64(bytes.count)
-            for resource in try OTLP.decode(bytes) {
-                guard let (batch, _) = MetricTotals.Batch.read(resource) else {
-                    counts.refusedBatches += 1
-                    return reply.respond(.error(400, "the batch carries no incarnation and sequence"))
-                }
-                switch totals.count(batch, from: own, at: loop.now) {
-                case .counted: counts.batches += 1
-                case .duplicate: counts.duplicateBatches += 1
-                case .invalid(let why):
-                    counts.refusedBatches += 1
-                    return reply.respond(.error(400, why))
-                }
-            }
             whenDurable { reply.respond(ServiceResponse(200, headers: [("content-type", "application/x-protobuf")])) }
+        } catch let error as StoreError {
+            reply.respond(storeFailure(error))
         } catch {
             counts.refusedBatches += 1
-            reply.respond(.error(413, "\(error)"))
+            Log.note("batch refused", ["service": own, "why": "\(error)"])
+            // What was counted of it is durable before its sender is told that the rest was not.
+            whenDurable { reply.respond(.error(error as? Zstd.Problem == .tooLarge ? 413 : 400, "\(error)")) }
+        }
+    }
+
+    private func count(_ resource: OTLP.Resource, from service: String) throws {
+        guard let (batch, malformed) = MetricTotals.Batch.read(resource) else {
+            throw PlaneError("the batch carries no incarnation and sequence")
+        }
+        if totals.isFull { try commit() }
+        switch totals.count(batch, from: service, at: loop.now) {
+        case .counted(let rejected):
+            counts.batches += 1
+            counts.malformedPoints += UInt64(malformed + rejected)
+        case .duplicate: counts.duplicateBatches += 1
+        case .invalid(let why): throw PlaneError(why)
         }
     }
 
     func handleMetrics(_ request: ServiceRequest, _ reply: ServiceReply) {
-        guard request.method == "GET" else { return reply.respond(.error(405, "only GET")) }
+        guard request.method == "GET" else { return reply.respond(.notAllowed(request, allow: "GET")) }
         guard isOwnName(request.header("host")) else {
             return reply.respond(.error(421, "this page answers to loopback names only"))
         }
@@ -55,8 +63,10 @@ extension Plane {
     /// Against DNS rebinding: a page elsewhere must not reach this port through a name of its own.
     private func isOwnName(_ host: String?) -> Bool {
         guard let host else { return false }
-        let name = host.hasPrefix("[") ? String(host.prefix { $0 != "]" }.dropFirst()) : String(host.prefix { $0 != ":" })
-        return name == "localhost" || name == "::1" || name.hasPrefix("127.") || name == addresses.metrics.host
+        if host == "localhost" || host.hasPrefix("localhost:") { return true }
+        // With a port, or without one.
+        guard let address = SocketAddress(host) ?? SocketAddress(host + ":80") else { return false }
+        return address.isLoopback || address.host == addresses.metrics.host
     }
 
     private func series() -> [StatsSeries] {
@@ -88,6 +98,11 @@ extension Plane {
         counter("weft_control_plane_parts_pushed_total", "Snapshot parts sent to sidecars.", counts.pushed)
         counter("weft_control_plane_parts_accepted_total", "Snapshot parts that sidecars accepted.", counts.acked)
         counter("weft_control_plane_parts_rejected_total", "Snapshot parts that sidecars rejected.", counts.nacked)
+        counter("weft_control_plane_joins_throttled_total", "Refused joins that were answered 429.", counts.joinsThrottled)
+        counter("weft_control_plane_parts_unpushable_total", "Snapshot parts that no sidecar could have read.", counts.unpushable)
+        counter("weft_control_plane_streams_cut_total", "Push streams ended by the control plane.", counts.streamsCut)
+        counter("weft_control_plane_handshakes_failed_total", "TLS handshakes on the mesh port that failed.", mesh.counts.failedHandshakes)
+        counter("weft_control_plane_points_refused_total", "Points of metric batches that could not be counted.", counts.malformedPoints)
         counter("weft_control_plane_batches_total", "Metric batches counted.", counts.batches)
         counter("weft_control_plane_batches_duplicate_total", "Metric batches that had been counted before.", counts.duplicateBatches)
         counter("weft_control_plane_batches_refused_total", "Metric batches that were refused.", counts.refusedBatches)
@@ -97,6 +112,19 @@ extension Plane {
             let count = sidecars.values.filter { $0.publisher.status.rawValue == status }.count
             gauge("weft_control_plane_sidecars", "Sidecars by state of their snapshot.", Int64(count), [.init("state", status)])
         }
+        let connected = sidecars.values.count { $0.stream != nil }
+        gauge("weft_control_plane_sidecars_connected", "Sidecars whose push stream is open.", Int64(connected))
+        series.append(
+            StatsSeries(
+                name: "weft_control_plane_push_duration_seconds", help: "From a part's compilation to its acknowledgement.", labels: [],
+                value: .histogram(pushTime)))
+        series.append(
+            StatsSeries(
+                name: "weft_control_plane_commit_duration_seconds", help: "What making a turn's changes durable took.", labels: [],
+                value: .histogram(commitTime)))
+        gauge("weft_control_plane_store_log_bytes", "Bytes of the store's log since its last snapshot.", Int64(store.logBytes))
+        gauge("weft_control_plane_series", "Series of calls that are summed up.", Int64(totals.seriesCount))
+        gauge("weft_control_plane_generation", "Accepted changes of resources.", Int64(clamping: generation))
         gauge("weft_control_plane_resources", "Resources in the store.", Int64(resources.resources.count))
         gauge("weft_control_plane_endpoints", "Endpoints that are registered.", Int64(leases.count))
         gauge("weft_control_plane_root_not_after_timestamp_seconds", "When the issuing root ends.", authority.rootEnds.seconds)

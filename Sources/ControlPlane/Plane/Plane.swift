@@ -15,25 +15,35 @@ package final class Plane {
     let authority: CertificateAuthority
     var tokens: JoinTokenLedger
     var resources: ResourceSet
-    var leases = LeaseTable()
+    var leases: LeaseTable
+    /// By `SidecarRecord.key`.
     var sidecars: [String: SidecarRecord] = [:]
+    /// Streams on which nobody has said hello yet.
+    var strangers: [ObjectIdentifier: Stranger] = [:]
+    var joinThrottle = JoinThrottle()
+    let zstd: Zstd
     var totals: MetricTotals
     var counts = PlaneCounts()
+    /// From a part's compilation to its acknowledgement.
+    var pushTime = LatencySnapshot()
+    /// What making a turn durable took.
+    private(set) var commitTime = LatencySnapshot()
     /// The control plane's own filters, by name: what sidecars of this release have.
     let ownFilters: [String: FilterSchema]
-    let started: Instant
-    /// Rises with every accepted change of resources.
-    var generation: UInt64 = 0
+    /// Rises with every accepted change of resources; stored.
+    var generation: UInt64
     var needsCompile = true
 
     private var afterCommit: [() -> Void] = []
     private var isTurnScheduled = false
     private var api: ServiceServer!
-    private var mesh: ServiceServer!
+    private(set) var mesh: ServiceServer!
     private var metrics: ServiceServer!
     private(set) var serverTLS: TLSContext?
-    private var ownCertificateEnds: Int64 = 0
+    private var nextOwnRenewal: Int64 = 0
     private var ticker = Host.Timer.none
+    private var uptimeAtTick = Instant.zero
+    private var lastTick: Instant
     package private(set) var addresses: (mesh: SocketAddress, metrics: SocketAddress)
     /// Called with the reason when the process must end: the store could not make a turn durable.
     private let onFatal: (String) -> Void
@@ -43,7 +53,9 @@ package final class Plane {
         self.settings = settings
         self.loop = loop
         self.onFatal = onFatal
-        started = loop.now
+        lastTick = loop.now
+        leases = LeaseTable(settings.leasePolicy)
+        zstd = try Zstd()
         ownFilters = Dictionary(uniqueKeysWithValues: filters.filters.map { ($0.name, FilterSchema(name: $0.name, fields: $0.fields)) })
         try Files.makeFolder(settings.stateDirectory)
         files = POSIXFiles(directory: settings.stateDirectory + "/store")
@@ -59,7 +71,11 @@ package final class Plane {
         }
         self.totals = totals
         resources = try ResourceTable.load(store, files.place)
-        for (sidecar, registration) in RegistrationTable.load(store) { leases.restore(sidecar, registration, at: loop.now) }
+        generation = try GenerationTable.load(store, files.place)
+        for (key, registration) in try RegistrationTable.load(store, files.place) {
+            leases.restore(key, registration, at: .zero)
+            sidecars[key] = SidecarRecord(hello: RegistrationTable.hello(key, registration), at: .zero)
+        }
         _ = try store.commit()
         addresses = (settings.mesh, settings.metrics)
         try renewOwnCertificate()
@@ -70,12 +86,14 @@ package final class Plane {
 
     /// Stops listening, cuts every stream and makes the last turn durable.
     package func close() {
+        loop.cancel(ticker)
+        // Whoever was promised an answer this turn gets it.
+        endTurn()
         api.close()
         mesh.close()
         metrics.close()
         for record in sidecars.values { record.stream?.close() }
-        endTurn()
-        loop.cancel(ticker)
+        for stranger in strangers.values { stranger.stream.close() }
         store.close()
         try? files.remove("../endpoints.json")
     }
@@ -83,16 +101,25 @@ package final class Plane {
     // MARK: Listening
 
     private func listen() throws {
-        api = ServiceServer(on: loop) { [unowned self] in self.handleAPI($0, $1) }
+        var limits = ServiceLimits()
+        limits.bodyMax = ConfigLimits().bytesMax
+        api = ServiceServer(on: loop, limits) { [unowned self] in self.handleAPI($0, $1) }
         guard let socket = SocketAddress(unix: settings.apiPath) else {
             throw PlaneError("\(settings.apiPath): too long for a unix socket; use a shorter --state")
         }
         try api.listen(at: socket)
-        mesh = ServiceServer(on: loop) { [unowned self] in self.handleMesh($0, $1) }
+        // Whoever can connect may send this much before anybody knows who it is.
+        limits.bodyMax = Self.meshBodyBytesMax
+        limits.frameMax = PushLimits.frameBytesMax
+        mesh = ServiceServer(on: loop, limits) { [unowned self] in self.handleMesh($0, $1) }
         addresses.mesh = try mesh.listen(at: settings.mesh, tls: { [unowned self] in self.serverTLS })
-        metrics = ServiceServer(on: loop) { [unowned self] in self.handleMetrics($0, $1) }
+        limits.bodyMax = 0
+        metrics = ServiceServer(on: loop, limits) { [unowned self] in self.handleMetrics($0, $1) }
         addresses.metrics = try metrics.listen(at: settings.metrics)
     }
+
+    /// A compressed metric batch is the largest thing that is sent to the mesh port, in bytes.
+    static let meshBodyBytesMax = 1 << 20
 
     private func writeAddresses() throws {
         var writer = JSONWriter(pretty: true)
@@ -129,9 +156,7 @@ package final class Plane {
     private func endTurn() {
         isTurnScheduled = false
         do {
-            let changes = totals.drain()
-            if !changes.isEmpty { _ = try store.append(changes) }
-            _ = try store.commit()
+            try commit()
         } catch {
             afterCommit = []
             return onFatal("\(error)")
@@ -143,23 +168,36 @@ package final class Plane {
         for body in ready { body() }
     }
 
+    /// One write and one sync for all that was appended, and what it took.
+    func commit() throws {
+        let changes = totals.drain()
+        if !changes.isEmpty { _ = try store.append(changes) }
+        guard store.durable != store.revision else { return }
+        let begin = Clock.monotonic()
+        _ = try store.commit()
+        commitTime.record(Clock.monotonic() - begin)
+    }
+
     // MARK: Time
 
+    /// How long this control plane has been up and about: what leases are counted in. A process that was stopped, or a host
+    /// that slept, heard nobody meanwhile, and nobody is to be forgotten for that.
+    var uptime: Instant { uptimeAtTick + min(loop.now - lastTick, Self.pauseMax) }
+
+    private static let pauseMax = Nanoseconds.seconds(2)
+
     private func tick() {
-        let gone = leases.expire(at: loop.now)
-        if !gone.isEmpty {
-            for sidecar in gone {
-                Log.note("endpoint gone", ["sidecar": sidecar, "why": "its lease lapsed"])
-                try? RegistrationTable.remove(sidecar, from: store)
-            }
-            setNeedsCompile()
-        }
-        for change in tokens.sweep(at: UnixTime(Clock.unixSeconds())) { _ = try? store.append([change]) }
-        if Clock.unixSeconds() > ownCertificateEnds - 8 * 3600 {
+        (uptimeAtTick, lastTick) = (uptime, loop.now)
+        expireSidecars()
+        let seconds = Clock.unixSeconds()
+        let swept = tokens.sweep(at: UnixTime(seconds))
+        if !swept.isEmpty, (try? store.append(swept)) != nil { scheduleTurn() }
+        if seconds >= nextOwnRenewal {
+            nextOwnRenewal = seconds + 60
             do { try renewOwnCertificate() } catch { Log.note("own certificate not renewed", ["why": "\(error)"]) }
         }
         ticker = loop.arm(
-            at: loop.now + .seconds(1),
+            at: loop.now + min(.seconds(1), .nanoseconds(settings.lease.count / 4)),
             { context, _ in Unmanaged<Plane>.fromOpaque(context).takeUnretainedValue().tick() }, Unmanaged.passUnretained(self).toOpaque())
     }
 
@@ -173,7 +211,8 @@ package final class Plane {
         serverTLS = try TLSContext.server(
             identity: identity, trust: roots, trustDomain: settings.trustDomain, clients: .optional, scope: "mesh",
             sendsRoot: roots.first)
-        ownCertificateEnds = own.certificate.notAfter.seconds
+        let life = own.certificate.notAfter.seconds - own.certificate.notBefore.seconds
+        nextOwnRenewal = own.certificate.notAfter.seconds - life / 3
     }
 }
 
@@ -186,6 +225,12 @@ struct PlaneError: Error, CustomStringConvertible {
 /// What the control plane counts about itself.
 struct PlaneCounts {
     var applied: UInt64 = 0
+    var streamsCut: UInt64 = 0
+    /// Parts that could not be compiled into something a sidecar would read: a bug of ours.
+    var unpushable: UInt64 = 0
+    var joinsThrottled: UInt64 = 0
+    /// Points of batches that could not be counted.
+    var malformedPoints: UInt64 = 0
     var refused: UInt64 = 0
     var joined: UInt64 = 0
     var joinsRefused: UInt64 = 0

@@ -1,4 +1,5 @@
 package import Host
+package import Pipeline
 
 /// How a control plane runs.
 package struct PlaneSettings: Sendable {
@@ -10,12 +11,20 @@ package struct PlaneSettings: Sendable {
     package var metrics: SocketAddress
     /// First part of every identity; fixed for the life of the authority.
     package var trustDomain: String
+    /// How long a sidecar is believed without a word.
+    package var lease = LeaseTable.Policy().lease
 
     package init(stateDirectory: String, mesh: SocketAddress, metrics: SocketAddress, trustDomain: String = "weft.internal") {
         self.stateDirectory = stateDirectory
         self.mesh = mesh
         self.metrics = metrics
         self.trustDomain = trustDomain
+    }
+
+    var leasePolicy: LeaseTable.Policy {
+        var policy = LeaseTable.Policy()
+        policy.lease = lease
+        return policy
     }
 
     package var apiPath: String { stateDirectory + "/api.sock" }

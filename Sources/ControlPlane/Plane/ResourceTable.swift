@@ -37,48 +37,17 @@ enum ResourceTable {
     }
 }
 
-/// Endpoints in the store: a restart of the control plane never shrinks a set.
-enum RegistrationTable {
-    static let name = "registration"
+/// The number of accepted changes, in the store with them.
+enum GenerationTable {
+    static let name = "generation"
 
-    static func save(_ sidecar: String, _ registration: LeaseTable.Registration, to store: Store) throws {
-        var writer = JSONWriter()
-        writer.object {
-            $0.member("namespace", registration.namespace)
-            $0.member("service", registration.service)
-            $0.member("version", registration.version)
-            $0.member("healthy", registration.isHealthy)
-            $0.member("draining", registration.isDraining)
-            $0.key("endpoints")
-            $0.array {
-                for endpoint in registration.endpoints {
-                    $0.object {
-                        $0.member("port", endpoint.port)
-                        $0.member("address", endpoint.address)
-                    }
-                }
-            }
+    static func change(_ generation: UInt64) -> Change { .set(name, "resources", Array("\(generation)".utf8)) }
+
+    static func load(_ store: Store, _ place: String) throws -> UInt64 {
+        guard let value = store.value(name, "resources") else { return 0 }
+        guard let generation = UInt64(String(decoding: value, as: UTF8.self)) else {
+            throw PlaneError("\(place): the generation is of another version of weft")
         }
-        _ = try store.append([.set(name, sidecar, writer.utf8)])
-    }
-
-    static func remove(_ sidecar: String, from store: Store) throws { _ = try store.append([.delete(name, sidecar)]) }
-
-    static func load(_ store: Store) -> [(String, LeaseTable.Registration)] {
-        store.entries(name).compactMap { sidecar, entry in
-            guard let root = ConfigReader.read(bytes: entry.value, name: sidecar).root, let namespace = root["namespace"]?.string,
-                let service = root["service"]?.string, let version = root["version"]?.string
-            else { return nil }
-            let endpoints = (root["endpoints"]?.elements ?? []).compactMap { node -> PushMessage.Endpoint? in
-                guard let port = node["port"]?.integer, let address = node["address"]?.string else { return nil }
-                return PushMessage.Endpoint(port: Int(port), address: address)
-            }
-            return (
-                sidecar,
-                LeaseTable.Registration(
-                    namespace: namespace, service: service, version: version, endpoints: endpoints,
-                    isHealthy: root["healthy"]?.bool ?? true, isDraining: root["draining"]?.bool ?? false)
-            )
-        }
+        return generation
     }
 }

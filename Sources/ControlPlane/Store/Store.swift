@@ -86,6 +86,8 @@ package final class Store {
     package var revision: UInt64 { tables.revision }
     /// All transactions up to this one outlive a loss of power.
     package private(set) var durable: Ticket
+    /// Bytes of the log since its last snapshot.
+    package var logBytes: Int { logEnd }
     /// Set once a commit failed.
     package var isPoisoned: Bool { poison != nil }
 
@@ -107,10 +109,7 @@ package final class Store {
     /// - Throws: `diskFull`, `tooLarge` (nothing changed, the store goes on) or `poisoned`.
     @discardableResult
     package func append(_ changes: [Change]) throws(StoreError) -> Ticket {
-        precondition(!isClosed)
-        if let poison { throw .poisoned(because: poison) }
-        if freeBelowReserve != nil { freeBelowReserve = try? freeBytesIfBelowReserve() }
-        if let free = freeBelowReserve { throw .diskFull(freeBytes: free, reserveBytes: limits.freeBytesReserve) }
+        try admit()
         var size = 4
         for change in changes {
             let names = change.table.utf8.count + change.key.utf8.count
@@ -129,6 +128,16 @@ package final class Store {
         Change.encode(changes, into: &pending)
         tables.apply(changes)
         return tables.revision
+    }
+
+    /// Whether a change would be taken just now: for whoever must know before it changes something of its own.
+    ///
+    /// - Throws: `diskFull` or `poisoned`. If it does not, no `append` before the next commit throws these.
+    package func admit() throws(StoreError) {
+        precondition(!isClosed)
+        if let poison { throw .poisoned(because: poison) }
+        if freeBelowReserve != nil { freeBelowReserve = try? freeBytesIfBelowReserve() }
+        if let free = freeBelowReserve { throw .diskFull(freeBytes: free, reserveBytes: limits.freeBytesReserve) }
     }
 
     /// Makes all that was appended durable: one write, one sync. Call it once at the end of a turn.

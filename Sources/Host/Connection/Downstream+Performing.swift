@@ -110,8 +110,9 @@ extension Downstream {
         d.pointee.exchangeDeadline = .distantFuture
         if old != chain { worker.releaseRetiredChains() }
         guard d.pointee.responseEnded else {
-            // Cut, or nobody is left to answer.
+            // Cut, or nobody is left to answer. What the service did say leaves first: head, body and end may have come at once.
             d.pointee.machine.abort()
+            if d.pointee.state == .open { flush() }
             if d.pointee.state == .open { close() }
             return
         }

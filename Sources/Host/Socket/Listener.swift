@@ -86,10 +86,9 @@ package final class Listener {
 
     private static func open(_ address: SocketAddress, _ options: Options) throws(SystemError) -> Int32 {
         if address.family == .unix { try removeStale(address) }
-        // Created with no permissions beyond the owner's, so that there is no moment in which others may connect.
-        let mask = address.family == .unix ? umask(0o777 & ~options.mode) : 0
-        let descriptor = withUnsafePointer(to: address.raw) { weft_listen($0, options.backlog, options.sharesPort ? 1 : 0) }
-        if address.family == .unix { umask(mask) }
+        let descriptor = withUnsafePointer(to: address.raw) {
+            weft_listen($0, options.backlog, options.sharesPort ? 1 : 0, options.mode)
+        }
         guard descriptor >= 0 else { throw SystemError(descriptor, "listen on \(address)") }
         return descriptor
     }

@@ -128,7 +128,7 @@ package final class TLSContext: @unchecked Sendable {
     /// The serving side of a connection that was accepted; nil if OpenSSL is out of memory (the descriptor stays the caller's).
     package func accept(_ descriptor: Int32) -> Transport? {
         guard let connection = SSL_new(pointer) else { return nil }
-        SSL_set_fd(connection, descriptor)
+        weft_tls_set_descriptor(connection, descriptor)
         SSL_set_accept_state(connection)
         return Transport(descriptor, connection, isServer: true)
     }
@@ -142,7 +142,7 @@ package final class TLSContext: @unchecked Sendable {
             SSL_free(connection)
             return nil
         }
-        SSL_set_fd(connection, descriptor)
+        weft_tls_set_descriptor(connection, descriptor)
         SSL_set_connect_state(connection)
         rules.sessions.offer(to: connection, peer.sessionKey)
         return Transport(descriptor, connection, isServer: false)

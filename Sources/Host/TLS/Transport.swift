@@ -121,15 +121,11 @@ package struct Transport: BitwiseCopyable, @unchecked Sendable {
         guard isEstablished else { return .wouldBlock }
         ERR_clear_error()
         flags.subtract([.readNeedsWritable, .mayHaveMore])
-        let before = weft_tls_bytes_read(connection)
         var got = 0
         let result = SSL_read_ex(connection, base, count, &got)
         if result == 1 {
             flags.insert(.hasHeard)
-            // Read-ahead has room for two records. Having taken less than one from the socket, its last read(2) came back
-            // short, so the socket is empty and the next byte makes an edge.
-            let taken = weft_tls_bytes_read(connection) &- before
-            if SSL_has_pending(connection) == 1 || taken >= UInt64(Self.recordBytes) { flags.insert(.mayHaveMore) }
+            if SSL_has_pending(connection) == 1 || weft_tls_is_drained(connection) == 0 { flags.insert(.mayHaveMore) }
             return .bytes(got)
         }
         let answer = failure(of: connection, result)

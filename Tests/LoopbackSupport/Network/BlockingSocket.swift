@@ -97,7 +97,7 @@ package final class BlockingListener: @unchecked Sendable {
 
     package init(at wanted: SocketAddress, _ name: String, onAccept: @escaping @Sendable (BlockingSocket) -> Void) throws {
         if wanted.family == .unix { unlink(wanted.host) }
-        let listener = withUnsafePointer(to: wanted.raw) { weft_listen($0, 1024, 0) }
+        let listener = withUnsafePointer(to: wanted.raw) { weft_listen($0, 1024, 0, 0o600) }
         guard listener >= 0 else { throw SystemError(listener, "listen on \(wanted)") }
         descriptor = listener
         _ = fcntl(listener, F_SETFL, fcntl(listener, F_GETFL) & ~O_NONBLOCK)

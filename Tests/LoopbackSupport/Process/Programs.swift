@@ -27,9 +27,9 @@ package enum Programs {
 
     /// The first of `names` on the path.
     package static func find(_ names: String...) -> String? {
-        let folders = (environment("PATH") ?? "/usr/bin:/bin").split(separator: ":") + ["/usr/sbin"]
+        let folders: [String] = (environment("PATH") ?? "/usr/bin:/bin").split(separator: ":").map(String.init) + ["/usr/sbin"]
         for name in names {
-            for folder in folders where access("\(folder)/\(name)", X_OK) == 0 { return "\(folder)/\(name)" }
+            for folder in folders where access(folder + "/" + name, X_OK) == 0 { return folder + "/" + name }
         }
         return nil
     }
