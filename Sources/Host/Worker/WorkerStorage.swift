@@ -44,6 +44,9 @@ struct WorkerStorage: ~Copyable {
     /// The other end of that list.
     var oldestConnection: UnsafeMutablePointer<DownstreamStorage>?
     var connectionCount = 0
+    /// Connections with something to send once this turn's events have been looked at, first come first.
+    var firstToSettle: UnsafeMutablePointer<DownstreamStorage>?
+    var lastToSettle: UnsafeMutablePointer<DownstreamStorage>?
 
     init(
         loop: EventLoop, index: Int, context: BuildContext, hops: (inbound: HopName, outbound: HopName), bounds: Bounds,
