@@ -6,6 +6,7 @@ package enum CommandTable {
             ControlPlaneCommand.command, SidecarCommand.command, TokenCommand.create,
             ApplyCommand.command, GetCommand.command, DeleteCommand.command, ExplainCommand.command,
             PsCommand.command, StatCommand.command,
+            AuthorityCommand.status, AuthorityCommand.rotate,
             ConfigCheckCommand.command,
             FiltersCommand.list, FiltersCommand.describe,
             VersionCommand.command, HelpCommand.command,

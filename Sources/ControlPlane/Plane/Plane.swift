@@ -14,6 +14,11 @@ package final class Plane {
     let store: Store
     let authority: CertificateAuthority
     var tokens: JoinTokenLedger
+    var certificates: CertificateLedger
+    /// Of the trust part as last compiled; empty until it is.
+    var trustVersion = ""
+    /// When sidecars are next asked to renew, in uptime.
+    var renewalReminder = Instant.zero
     var resources: ResourceSet
     var leases: LeaseTable
     /// By `SidecarRecord.key`.
@@ -40,7 +45,9 @@ package final class Plane {
     private(set) var mesh: ServiceServer!
     private var metrics: ServiceServer!
     private(set) var serverTLS: TLSContext?
+    /// Seconds since 1970.
     private var nextOwnRenewal: Int64 = 0
+    private var nextSweep: Int64 = 0
     private var ticker = Host.Timer.none
     private var uptimeAtTick = Instant.zero
     private var lastTick: Instant
@@ -66,6 +73,10 @@ package final class Plane {
             throw PlaneError("\(files.place): the join tokens are of another version of weft")
         }
         self.tokens = tokens
+        guard let certificates = CertificateLedger(store.entries(CertificateLedger.table)) else {
+            throw PlaneError("\(files.place): the list of certificates is of another version of weft")
+        }
+        self.certificates = certificates
         guard let totals = MetricTotals(restoring: store, at: loop.now) else {
             throw PlaneError("\(files.place): the metric totals are of another version of weft")
         }
@@ -145,7 +156,7 @@ package final class Plane {
         scheduleTurn()
     }
 
-    private func scheduleTurn() {
+    func scheduleTurn() {
         guard !isTurnScheduled else { return }
         isTurnScheduled = true
         loop.atEndOfTurn(
@@ -190,8 +201,12 @@ package final class Plane {
         (uptimeAtTick, lastTick) = (uptime, loop.now)
         expireSidecars()
         let seconds = Clock.unixSeconds()
-        let swept = tokens.sweep(at: UnixTime(seconds))
-        if !swept.isEmpty, (try? store.append(swept)) != nil { scheduleTurn() }
+        if seconds >= nextSweep {
+            nextSweep = seconds + 60
+            let swept = tokens.sweep(at: UnixTime(seconds)) + certificates.sweep(at: UnixTime(seconds))
+            if !swept.isEmpty, (try? store.append(swept)) != nil { scheduleTurn() }
+        }
+        advanceRotation()
         if seconds >= nextOwnRenewal {
             nextOwnRenewal = seconds + 60
             do { try renewOwnCertificate() } catch { Log.note("own certificate not renewed", ["why": "\(error)"]) }
@@ -203,16 +218,31 @@ package final class Plane {
 
     // MARK: Own identity
 
-    private func renewOwnCertificate() throws {
-        let own = try authority.issueOwn(at: UnixTime(Clock.unixSeconds()))
+    /// One certificate per trusted root: of the eldest for everybody, since who was away during a rotation knows no other, and
+    /// of each for those who join with a token that names it.
+    func renewOwnCertificate() throws {
+        let now = UnixTime(Clock.unixSeconds())
         let roots = try Host.Certificate.all(inPEM: try authority.bundle())
+        var contexts: [String: TLSContext] = [:]
+        for root in authority.rotation.trusted where root != authority.rotation.eldest {
+            contexts[TLSContext.name(ofRoot: root.fingerprint)] = try ownContext(by: root, trust: roots, at: now).context
+        }
+        let own = try ownContext(by: authority.rotation.eldest, trust: roots, others: contexts, at: now)
+        serverTLS = own.context
+        nextOwnRenewal = own.renewal
+    }
+
+    private func ownContext(
+        by root: RootRotation.Root, trust roots: [Host.Certificate], others: [String: TLSContext] = [:], at now: UnixTime
+    ) throws -> (context: TLSContext, renewal: Int64) {
+        let own = try authority.issueOwn(by: root, at: now)
         let identity = try LocalIdentity(keyPEM: own.keyPEM, chainPEM: own.certificate.pem)
         // A joining sidecar knows only the root's digest: the root travels along.
-        serverTLS = try TLSContext.server(
+        let context = try TLSContext.server(
             identity: identity, trust: roots, trustDomain: settings.trustDomain, clients: .optional, scope: "mesh",
-            sendsRoot: roots.first)
+            sendsRoot: roots.first { $0.sha256 == root.fingerprint }, others: others)
         let life = own.certificate.notAfter.seconds - own.certificate.notBefore.seconds
-        nextOwnRenewal = own.certificate.notAfter.seconds - life / 3
+        return (context, own.certificate.notAfter.seconds - life / 3)
     }
 }
 

@@ -14,6 +14,9 @@ package struct PlaneSettings: Sendable {
     /// How long a sidecar is believed without a word.
     package var lease = LeaseTable.Policy().lease
 
+    /// In a rotation sidecars renew at a random moment within this time, not all at once.
+    package var renewalWindow = Nanoseconds.seconds(60)
+
     package init(stateDirectory: String, mesh: SocketAddress, metrics: SocketAddress, trustDomain: String = "weft.internal") {
         self.stateDirectory = stateDirectory
         self.mesh = mesh

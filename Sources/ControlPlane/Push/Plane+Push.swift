@@ -27,6 +27,9 @@ extension Plane {
             return Log.note("nothing pushed", ["why": "\(error)"])
         }
         let trust = TrustPart(trustDomain: authority.trustDomain, roots: String(decoding: roots, as: UTF8.self))
+        var sample = Snapshot.waiting(for: .init(service: "", namespace: "", version: ""))
+        sample.trust = trust
+        trustVersion = SnapshotCodec.version(of: SnapshotCodec.encode(.trust, of: sample))
         let compiler = SnapshotCompiler(resources, endpoints: registeredEndpoints)
         var compiled: [String: [SnapshotPart: SidecarRecord.Body]] = [:]
         for (_, record) in sidecars.sorted(by: { $0.key < $1.key }) {

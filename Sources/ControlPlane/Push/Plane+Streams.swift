@@ -35,7 +35,7 @@ extension Plane {
                 switch (message, record) {
                 case (.hello(let hello), nil):
                     if let why = hello.objection(as: workload) ?? crowding(hello) { throw .malformed(why) }
-                    record = greet(hello, session, stream, certificateEnds: peer.expires)
+                    record = greet(hello, session, stream, peer)
                 case (.hello, .some): throw .malformed("it said hello twice")
                 case (_, nil): throw .malformed("it spoke before it said hello")
                 case (_, let known?): receive(message, session, from: known, stream)
@@ -54,7 +54,7 @@ extension Plane {
 
     // MARK: Beginning and end
 
-    private func greet(_ hello: PushMessage.Hello, _ session: UInt64, _ stream: FramedStream, certificateEnds: Int64) -> SidecarRecord {
+    private func greet(_ hello: PushMessage.Hello, _ session: UInt64, _ stream: FramedStream, _ peer: PeerIdentity) -> SidecarRecord {
         strangers[ObjectIdentifier(stream)] = nil
         let key = SidecarRecord.key(hello.namespace, hello.service, hello.sidecar)
         if let old = sidecars[key]?.stream {
@@ -70,11 +70,13 @@ extension Plane {
         record.stream = stream
         record.session = session
         record.lastHeard = uptime
-        record.certificateEnds = certificateEnds
+        let hasRenewed = record.certificateEnds != peer.expires || record.certificateIssuer != peer.issuer
         record.hasLeft = false
         sidecars[key] = record
         send(.welcome(heartbeat: Self.heartbeat), record)
-        push(record.publisher.connected(session: session, incarnation: hello.incarnation, have: hello.have), to: record)
+        noteCertificate(of: record, peer)
+        push(record.publisher.connected(session: session, incarnation: hello.incarnation, have: hello.have, hasRenewed: hasRenewed), to: record)
+        noteTrust(of: record)
         register(record)
         // Compiled for it now, even if nothing else changed.
         setNeedsCompile()
@@ -109,6 +111,7 @@ extension Plane {
             counts.acked += 1
             let pushes = record.publisher.acked(part, version: version, generation: generation, session: session)
             if let body = record.bodies[part], body.version == version { pushTime.record(loop.now - body.made) }
+            if part == .trust { noteTrust(of: record) }
             push(pushes, to: record)
         case .nack(let part, let version, let generation, let reason):
             counts.nacked += 1
@@ -125,6 +128,7 @@ extension Plane {
             if let changed = leases.setDraining(key, at: uptime) { save(key, changed) }
         case .leaving:
             record.hasLeft = true
+            noteLeft(record)
             guard leases.remove(key) else { break }
             removeRegistration(key)
             setNeedsCompile()

@@ -10,7 +10,7 @@ final class SnapshotClient {
         var hello: () -> PushMessage.Hello
         var check: (PushedPart) -> SubscriberMachine.Verdict
         var install: (PushedPart) -> Void
-        var renewCertificate: () -> Void
+        var renewCertificate: (_ within: Nanoseconds) -> Void
     }
 
     private let loop: EventLoop
@@ -64,6 +64,17 @@ final class SnapshotClient {
         call = nil
         stream?.close()
         stream = nil
+    }
+
+    /// A new stream at once: what the control plane knows of this sidecar's certificate is what its stream was opened with.
+    func reconnect() {
+        guard !isEnded else { return }
+        call?.cancel()
+        call = nil
+        stream?.close()
+        stream = nil
+        machine.reconnect(at: loop.now)
+        wakeup?.set(machine.deadline)
     }
 
     // MARK: Events
@@ -121,7 +132,7 @@ final class SnapshotClient {
                 accepted += 1
                 refusals[pushed.part] = nil
                 owner.install(pushed)
-            case .renewCertificate: owner.renewCertificate()
+            case .renewCertificate(let within): owner.renewCertificate(within)
             case .close(let reason): cut(reason)
             }
         }

@@ -6,6 +6,8 @@ package struct PeerIdentity: Sendable, Hashable {
     package let id: SPIFFEID
     /// Seconds since 1970 at which its certificate ends.
     package let expires: Int64
+    /// Names the root that issued it: the beginning of its key's id.
+    package let issuer: UInt64
 
     /// Nil if the peer showed no certificate.
     init?(of connection: OpaquePointer) {
@@ -14,6 +16,7 @@ package struct PeerIdentity: Sendable, Hashable {
         else { return nil }
         self.id = id
         expires = Int64(weft_tls_not_after(certificate))
+        issuer = weft_tls_issuer_key(certificate)
     }
 }
 

@@ -27,7 +27,8 @@ extension PushMessage {
             case .health(let isHealthy, let reason):
                 writer.member("healthy", isHealthy)
                 writer.member("reason", PushMessage.cut(reason))
-            case .heartbeat, .draining, .leaving, .renewCertificate, .unknown: break
+            case .renewCertificate(let within): writer.member("withinMilliseconds", within.count / 1_000_000)
+            case .heartbeat, .draining, .leaving, .unknown: break
             }
         }
         return writer.utf8
@@ -99,7 +100,10 @@ extension PushMessage {
             return .health(isHealthy: isHealthy, reason: try root.reason)
         case "draining": return .draining
         case "leaving": return .leaving
-        case "renew-certificate": return .renewCertificate
+        case "renew-certificate":
+            let milliseconds = try root.unsigned("withinMilliseconds")
+            guard (0...86_400_000).contains(milliseconds) else { throw .malformed("a renewal within \(milliseconds) ms") }
+            return .renewCertificate(within: .milliseconds(Int64(milliseconds)))
         default: return .unknown(type)
         }
     }

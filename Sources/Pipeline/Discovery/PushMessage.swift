@@ -28,8 +28,8 @@ package enum PushMessage: Equatable, Sendable {
     case draining
     /// Sidecar: it is gone for good and need not be waited for.
     case leaving
-    /// Control plane: get a new certificate at the next chance (the roots are being rotated).
-    case renewCertificate
+    /// Control plane: get a new certificate within this time, at a random moment of it (the roots are being rotated).
+    case renewCertificate(within: Nanoseconds)
     /// Of a later version of the protocol; to be ignored.
     case unknown(String)
 }

@@ -31,8 +31,8 @@ package struct SubscriberMachine: Sendable {
         case check(PushedPart)
         /// Swap to it and keep it on disk as the last good one.
         case install(PushedPart)
-        /// Get a new certificate soon.
-        case renewCertificate
+        /// Get a new certificate within this time.
+        case renewCertificate(within: Nanoseconds)
         /// Close the stream; then report `closed`.
         case close(reason: String)
     }
@@ -142,6 +142,9 @@ package struct SubscriberMachine: Sendable {
         stream = .waiting(until: now + .nanoseconds(Int64.random(in: policy.waitMin.count...bound.count, using: &random)))
     }
 
+    /// The owner closed the stream and wants the next one now: it has a new certificate to show.
+    package mutating func reconnect(at now: Instant) { stream = .waiting(until: now) }
+
     package mutating func received(_ message: PushMessage, session: UInt64, at now: Instant) -> [Action] {
         guard case .open(let since, _, let sent) = stream, session == self.session else { return [] }
         stream = .open(since: since, heard: now, sent: sent)
@@ -150,7 +153,7 @@ package struct SubscriberMachine: Sendable {
             self.heartbeat = heartbeat
             return []
         case .part(let pushed): return received(pushed)
-        case .renewCertificate: return [.renewCertificate]
+        case .renewCertificate(let within): return [.renewCertificate(within: within)]
         case .heartbeat, .unknown: return []
         // A sidecar's own words: nobody says them to it.
         case .hello, .ack, .nack, .health, .draining, .leaving: return close("the control plane spoke as a sidecar")

@@ -14,15 +14,19 @@ enum ControlPlaneCommand {
             Flag(
                 "trust-domain", .text("NAME"), default: "weft.internal",
                 "First part of every identity; fixed once the authority exists."),
+            Flag(
+                "renewal-window", .duration, default: "1m",
+                "When the root is rotated, sidecars renew their certificates at random moments of this time."),
         ],
         details: "It prints one line when it is ready, and writes the ports it listens on to endpoints.json in its state directory.",
         examples: ["weft control-plane --state ./cp --listen 127.0.0.1:15012 --trust-domain shop.internal"], run: run)
 
     private static func run(_ invocation: Invocation) throws -> ExitCode {
         let directory = invocation.optional("state") ?? StateDirectory.controlPlane(environment: Environment.value)
-        let settings = PlaneSettings(
+        var settings = PlaneSettings(
             stateDirectory: directory, mesh: invocation.address("listen"), metrics: invocation.address("metrics"),
             trustDomain: invocation.text("trust-domain"))
+        settings.renewalWindow = invocation.duration("renewal-window")
         Signals.block([SIGTERM, SIGINT])
         signal(SIGPIPE, SIG_IGN)
         let loop = try EventLoop()
