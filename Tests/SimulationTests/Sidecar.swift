@@ -131,7 +131,7 @@ final class Sidecar {
             case .check(let pushed): checks.append((pushed, world.tick + Int.random(in: 0...3, using: &world.random)))
             case .install(let pushed): install(pushed)
             case .renewCertificate(let within): renewal.hurry(within: within, at: node.now, using: &world.random)
-            case .close: drop()
+            case .close, .refused: drop()
             }
         }
     }

@@ -20,7 +20,7 @@ extension Plane {
         }
         guard strangers.count < Self.strangersMax else { return reply.respond(.error(503, "too many streams have not said hello")) }
         let opened = reply.upgrade(to: "weft-push/1") { listen(to: $0, peer, workload) }
-        if opened == nil { reply.respond(.error(426, "this is the push stream: ask with Upgrade: weft-push/1", upgrade: "weft-push/1")) }
+        if opened == nil { reply.respond(.error(426, "this control plane speaks weft-push/1: ask with Upgrade: weft-push/1, and use the same weft on both sides", upgrade: "weft-push/1")) }
     }
 
     private func listen(to stream: FramedStream, _ peer: PeerIdentity, _ workload: (namespace: String, service: String)) {
@@ -41,7 +41,8 @@ extension Plane {
                 case (_, let known?): receive(message, session, from: known, stream)
                 }
             } catch {
-                cut(stream, record, peer.id.description, "\(error)")
+                let why = if case .malformed(let why) = error { why } else { "\(error)" }
+                cut(stream, record, peer.id.description, why, isRefusal: true)
             }
         }
         stream.onClose = { [unowned self] _ in ended(stream, record) }
@@ -93,9 +94,12 @@ extension Plane {
         if record.hasLeft { sidecars[record.key] = nil }
     }
 
-    private func cut(_ stream: FramedStream, _ record: SidecarRecord?, _ who: String, _ why: String) {
+    /// - Parameter isRefusal: it would be cut again if it came back as it is, so it is told.
+    func cut(_ stream: FramedStream, _ record: SidecarRecord?, _ who: String, _ why: String, isRefusal: Bool = false) {
         counts.streamsCut += 1
         Log.note("push stream cut", ["peer": who, "why": why])
+        // Its operator looks into its log, not into ours.
+        if isRefusal { stream.send(PushMessage.refused(reason: why).json(session: record?.session ?? 0)) }
         stream.close()
         ended(stream, record)
     }
@@ -132,7 +136,7 @@ extension Plane {
             guard leases.remove(key) else { break }
             removeRegistration(key)
             setNeedsCompile()
-        case .hello, .welcome, .part, .renewCertificate, .unknown: break
+        case .hello, .welcome, .part, .renewCertificate, .refused, .unknown: break
         }
     }
 

@@ -29,6 +29,9 @@ final class SnapshotClient {
     /// Why the last push of a part was refused; gone with the next that is accepted.
     private(set) var refusals: [SnapshotPart: String] = [:]
 
+    /// Why the control plane will not have this sidecar; nil since it last had.
+    private(set) var refusal: String?
+
     init(on loop: EventLoop, have: [SnapshotPart: String], owner: Owner, log: SidecarLog) {
         self.loop = loop
         self.owner = owner
@@ -91,11 +94,18 @@ final class SnapshotClient {
     private func received(_ frame: [UInt8]) {
         do {
             let (message, session) = try PushMessage.read(frame)
+            if case .welcome = message { refusal = nil }
             perform(machine.received(message, session: session, at: loop.now))
         } catch {
             log.warning("the control plane sent \(error)")
             cut()
         }
+    }
+
+    private func refused(_ why: String) {
+        // Said once, not at every try.
+        if refusal != why { log.error("the control plane refuses this sidecar: \(why); it serves on with what it has, and asks again") }
+        refusal = why
     }
 
     private func closed(_ why: String) {
@@ -134,6 +144,9 @@ final class SnapshotClient {
                 owner.install(pushed)
             case .renewCertificate(let within): owner.renewCertificate(within)
             case .close(let reason): cut(reason)
+            case .refused(let reason):
+                refused(reason)
+                cut("refused")
             }
         }
         if !isEnded { wakeup?.set(machine.deadline) }
@@ -147,6 +160,10 @@ final class SnapshotClient {
             call = nil
             switch result {
             case .success(let stream): opened(stream)
+            case .failure(.refused(let status, let body)) where (400..<500).contains(status):
+                refused(ConfigReader.read(body, name: "answer").root?["error"]?.string ?? body)
+                machine.refused()
+                closed("refused with status \(status)")
             case .failure(let why): closed("\(why)")
             }
         }

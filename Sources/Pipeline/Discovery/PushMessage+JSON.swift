@@ -28,6 +28,7 @@ extension PushMessage {
                 writer.member("healthy", isHealthy)
                 writer.member("reason", PushMessage.cut(reason))
             case .renewCertificate(let within): writer.member("withinMilliseconds", within.count / 1_000_000)
+            case .refused(let reason): writer.member("reason", PushMessage.cut(reason))
             case .heartbeat, .draining, .leaving, .unknown: break
             }
         }
@@ -46,6 +47,7 @@ extension PushMessage {
         case .draining: "draining"
         case .leaving: "leaving"
         case .renewCertificate: "renew-certificate"
+        case .refused: "refused"
         case .unknown(let type): type
         }
     }
@@ -100,6 +102,7 @@ extension PushMessage {
             return .health(isHealthy: isHealthy, reason: try root.reason)
         case "draining": return .draining
         case "leaving": return .leaving
+        case "refused": return .refused(reason: try root.reason)
         case "renew-certificate":
             let milliseconds = try root.unsigned("withinMilliseconds")
             guard (0...86_400_000).contains(milliseconds) else { throw .malformed("a renewal within \(milliseconds) ms") }

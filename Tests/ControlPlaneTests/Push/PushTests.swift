@@ -190,6 +190,8 @@ import Testing
         }
         sidecar.say(.hello(hello))
         #expect(world.turn { sidecar.isClosed })
+        #expect(sidecar.refused?.isEmpty == false, "it is told why")
+        if number == 0 { #expect(sidecar.refused == "it says it is of default/order, its certificate says default/payment") }
         #expect(number == 7 || world.plane.sidecars.isEmpty)
         #expect(world.plane.strangers.isEmpty && world.plane.counts.streamsCut == 1)
     }

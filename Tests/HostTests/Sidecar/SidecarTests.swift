@@ -187,6 +187,34 @@ struct SidecarTests {
         #expect(!world.lines.contain("another mesh"))
     }
 
+    @Test("Refused by the control plane, it logs why once, shows it on its admin page and serves on")
+    func refusedStream() throws {
+        let world = try SidecarWorld()
+        try world.startServing()
+        let stream = try #require(world.plane!.stream)
+        _ = stream.send(PushMessage.refused(reason: "it says it is of default/order").json(session: 0))
+        #expect(world.turn { world.lines.contain("refuses this sidecar: it says it is of default/order") })
+        #expect(world.turn { world.plane!.stream == nil })
+        let config = ConfigReader.read(try world.admin("/config").text, name: "config").root
+        #expect(config?["refusedByControlPlane"]?.string == "it says it is of default/order" && config?["connected"]?.bool == false)
+        #expect(try world.call()?.get().status == 200)
+        // A new certificate may change its mind: the next try does not wait.
+        world.plane!.heard = []
+        world.sidecar.identity?.renewNow()
+        #expect(world.turn { world.plane!.hello != nil })
+        _ = world.plane!.stream?.send(PushMessage.welcome(heartbeat: .seconds(5)).json(session: world.plane!.session))
+        #expect(world.turn { world.sidecar.push?.refusal == nil })
+    }
+
+    @Test("A control plane of another version of the protocol refuses the stream, and the sidecar says so")
+    func otherProtocol() throws {
+        let world = try SidecarWorld()
+        world.plane!.pushStatus = 426
+        try world.start()
+        #expect(world.turn { world.sidecar.push?.refusal == "use the same weft on both sides" })
+        #expect(world.lines.contain("refuses this sidecar"))
+    }
+
     @Test("A token never leaves for a server without the root it names")
     func pinned() throws {
         let world = try SidecarWorld()
