@@ -10,6 +10,9 @@ extension Plane {
         case ("DELETE", "/v1/resources"): delete(query, reply)
         case ("POST", "/v1/tokens"): mintToken(request, reply)
         case ("POST", "/v1/ca/rotate"): rotate(request, reply)
+        case ("DELETE", "/v1/tokens"): revokeToken(query, reply)
+        case ("POST", "/v1/revocations"): revokeIdentity(request, reply)
+        case ("DELETE", "/v1/revocations"): restoreIdentity(query, reply)
         case ("GET", let path):
             guard let view = view(path, query) else { return refuse(request, reply) }
             // What was changed in this turn is shown once it is durable.
@@ -26,6 +29,8 @@ extension Plane {
         case "/v1/stat": { [unowned self] in stat(query) }
         case "/v1/explain": { [unowned self] in explain(query) }
         case "/v1/filters": { [unowned self] in filterList() }
+        case "/v1/tokens": { [unowned self] in tokenList() }
+        case "/v1/revocations": { [unowned self] in revocationList() }
         case "/v1/ca": { [unowned self] in authorityView() }
         case "/v1/version": { [unowned self] in version() }
         default: nil
@@ -34,7 +39,8 @@ extension Plane {
 
     private func refuse(_ request: ServiceRequest, _ reply: ServiceReply) {
         switch request.path {
-        case "/v1/apply", "/v1/tokens", "/v1/ca/rotate": reply.respond(.notAllowed(request, allow: "POST"))
+        case "/v1/apply", "/v1/ca/rotate": reply.respond(.notAllowed(request, allow: "POST"))
+        case "/v1/tokens", "/v1/revocations": reply.respond(.notAllowed(request, allow: "GET, POST, DELETE"))
         case "/v1/resources": reply.respond(.notAllowed(request, allow: "GET, DELETE"))
         case let path where view(path, Query("")) != nil: reply.respond(.notAllowed(request, allow: "GET"))
         default: reply.respond(.error(404, "there is no \(request.path) here"))

@@ -35,6 +35,10 @@ extension Plane {
             return refuseJoin("\(error)", reply)
         }
         if let why = tokens.objection(to: token, at: now) { return refuseJoin(why, reply) }
+        // Before a use is taken: it may be restored.
+        if let known = tokens.records[token.name], let why = revocations.objection(known.namespace, known.service) {
+            return refuseJoin(why, reply)
+        }
         do {
             let signing = try SigningRequest(Array(csr.utf8))
             // A use is taken only if it can be kept.
@@ -104,9 +108,10 @@ extension Plane {
         _ now: UnixTime, _ reply: ServiceReply
     ) throws -> Bool {
         let policy = IssuePolicy(trustDomain: authority.trustDomain)
-        switch policy.decide(caller, wants: namespace, service, isRevoked: false, at: now) {
+        let revoked = revocations.objection(namespace, service)
+        switch policy.decide(caller, wants: namespace, service, isRevoked: revoked != nil, at: now) {
         case .refuse(let why):
-            refuseJoin(why, reply)
+            refuseJoin(revoked ?? why, reply)
             return false
         case .issue(let identity, let life):
             let issued = try authority.issue(signing, to: identity, life: life, at: now)

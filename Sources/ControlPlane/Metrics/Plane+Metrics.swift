@@ -10,6 +10,7 @@ extension Plane {
         guard let peer = request.peer, let workload = peer.id.workload else {
             return reply.respond(.error(403, "batches are taken from sidecars with a certificate of this mesh"))
         }
+        if let why = revocations.objection(workload.namespace, workload.service) { return reply.respond(.error(403, why)) }
         guard request.header("content-encoding") == "zstd" else {
             return reply.respond(.error(415, "send zstd-compressed OTLP protobuf"))
         }

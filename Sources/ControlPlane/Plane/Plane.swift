@@ -15,6 +15,7 @@ package final class Plane {
     let authority: CertificateAuthority
     var tokens: JoinTokenLedger
     var certificates: CertificateLedger
+    var revocations: RevocationList
     /// Of the trust part as last compiled; empty until it is.
     var trustVersion = ""
     /// When sidecars are next asked to renew, in uptime.
@@ -77,6 +78,10 @@ package final class Plane {
             throw PlaneError("\(files.place): the list of certificates is of another version of weft")
         }
         self.certificates = certificates
+        guard let revocations = RevocationList(store.entries(RevocationList.table)) else {
+            throw PlaneError("\(files.place): the list of revoked identities is of another version of weft")
+        }
+        self.revocations = revocations
         guard let totals = MetricTotals(restoring: store, at: loop.now) else {
             throw PlaneError("\(files.place): the metric totals are of another version of weft")
         }

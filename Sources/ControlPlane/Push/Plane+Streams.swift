@@ -34,7 +34,7 @@ extension Plane {
                 let (message, session) = try PushMessage.read(frame)
                 switch (message, record) {
                 case (.hello(let hello), nil):
-                    if let why = hello.objection(as: workload) ?? crowding(hello) { throw .malformed(why) }
+                    if let why = hello.objection(as: workload) ?? revocations.objection(hello.namespace, hello.service) ?? crowding(hello) { throw .malformed(why) }
                     record = greet(hello, session, stream, peer)
                 case (.hello, .some): throw .malformed("it said hello twice")
                 case (_, nil): throw .malformed("it spoke before it said hello")
@@ -171,11 +171,7 @@ extension Plane {
     }
 
     private func removeRegistration(_ key: String) {
-        do {
-            try RegistrationTable.remove(key, from: store)
-        } catch {
-            Log.note("registration not removed", ["sidecar": key, "why": "\(error)"])
-        }
+        store(RegistrationTable.removal(key))
     }
 
     // MARK: Time
