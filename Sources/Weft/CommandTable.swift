@@ -7,6 +7,7 @@ package enum CommandTable {
             ApplyCommand.command, GetCommand.command, DeleteCommand.command, ExplainCommand.command,
             PsCommand.command, StatCommand.command,
             IdentityCommand.revoke, IdentityCommand.restore, IdentityCommand.list,
+            OperatorCommand.create, OperatorCommand.list, OperatorCommand.revoke,
             AuthorityCommand.status, AuthorityCommand.rotate,
             ConfigCheckCommand.command,
             FiltersCommand.list, FiltersCommand.describe,

@@ -100,6 +100,7 @@ extension Plane {
         counter("weft_control_plane_parts_accepted_total", "Snapshot parts that sidecars accepted.", counts.acked)
         counter("weft_control_plane_parts_rejected_total", "Snapshot parts that sidecars rejected.", counts.nacked)
         counter("weft_control_plane_joins_throttled_total", "Refused joins that were answered 429.", counts.joinsThrottled)
+        counter("weft_control_plane_operators_refused_total", "Calls of the API over TCP without a valid credential.", counts.operatorsRefused)
         counter("weft_control_plane_parts_unpushable_total", "Snapshot parts that no sidecar could have read.", counts.unpushable)
         counter("weft_control_plane_streams_cut_total", "Push streams ended by the control plane.", counts.streamsCut)
         counter("weft_control_plane_handshakes_failed_total", "TLS handshakes on the mesh port that failed.", mesh.counts.failedHandshakes)

@@ -16,6 +16,10 @@ package final class Plane {
     var tokens: JoinTokenLedger
     var certificates: CertificateLedger
     var revocations: RevocationList
+    var operators: OperatorLedger
+    /// How many refusals are logged.
+    var operatorThrottle = JoinThrottle()
+    let penalties: PenaltyBox
     /// Of the trust part as last compiled; empty until it is.
     var trustVersion = ""
     /// When sidecars are next asked to renew, in uptime.
@@ -45,6 +49,9 @@ package final class Plane {
     private var api: ServiceServer!
     private(set) var mesh: ServiceServer!
     private var metrics: ServiceServer!
+    private var remoteAPI: ServiceServer?
+    /// Where the API listens on TCP, if it does.
+    package private(set) var apiAddress: SocketAddress?
     private(set) var serverTLS: TLSContext?
     /// Seconds since 1970.
     private var nextOwnRenewal: Int64 = 0
@@ -82,6 +89,11 @@ package final class Plane {
             throw PlaneError("\(files.place): the list of revoked identities is of another version of weft")
         }
         self.revocations = revocations
+        guard let operators = OperatorLedger(store.entries(OperatorLedger.table)) else {
+            throw PlaneError("\(files.place): the list of operators is of another version of weft")
+        }
+        self.operators = operators
+        penalties = PenaltyBox(on: loop)
         guard let totals = MetricTotals(restoring: store, at: loop.now) else {
             throw PlaneError("\(files.place): the metric totals are of another version of weft")
         }
@@ -106,6 +118,8 @@ package final class Plane {
         // Whoever was promised an answer this turn gets it.
         endTurn()
         api.close()
+        remoteAPI?.close()
+        penalties.close()
         mesh.close()
         metrics.close()
         for record in sidecars.values { record.stream?.close() }
@@ -129,9 +143,20 @@ package final class Plane {
         limits.frameMax = PushLimits.frameBytesMax
         mesh = ServiceServer(on: loop, limits) { [unowned self] in self.handleMesh($0, $1) }
         addresses.mesh = try mesh.listen(at: settings.mesh, tls: { [unowned self] in self.serverTLS })
+        try listenForOperators()
         limits.bodyMax = 0
         metrics = ServiceServer(on: loop, limits) { [unowned self] in self.handleMetrics($0, $1) }
         addresses.metrics = try metrics.listen(at: settings.metrics)
+    }
+
+    private func listenForOperators() throws {
+        guard let address = settings.api else { return }
+        var limits = ServiceLimits()
+        limits.connectionsMax = 256
+        let server = ServiceServer(on: loop, limits) { [unowned self] in self.handleRemoteAPI($0, $1) }
+        server.bodyMax = { [unowned self] in self.remoteBodyMax($0) }
+        apiAddress = try server.listen(at: address, tls: { [unowned self] in self.serverTLS })
+        remoteAPI = server
     }
 
     /// A compressed metric batch is the largest thing that is sent to the mesh port, in bytes.
@@ -143,6 +168,7 @@ package final class Plane {
             $0.member("mesh", addresses.mesh.description)
             $0.member("metrics", addresses.metrics.description)
             $0.member("api", "unix:\(settings.apiPath)")
+            if let apiAddress { $0.member("remoteAPI", "https://\(apiAddress)") }
         }
         try Files.write(writer.utf8 + [0x0A], to: settings.stateDirectory + "/endpoints.json")
     }
@@ -264,6 +290,8 @@ struct PlaneCounts {
     /// Parts that could not be compiled into something a sidecar would read: a bug of ours.
     var unpushable: UInt64 = 0
     var joinsThrottled: UInt64 = 0
+    /// Calls of the API over TCP without a credential that is good.
+    var operatorsRefused: UInt64 = 0
     /// Points of batches that could not be counted.
     var malformedPoints: UInt64 = 0
     var refused: UInt64 = 0

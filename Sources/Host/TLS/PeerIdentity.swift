@@ -44,6 +44,11 @@ package final class ExpectedPeer: Sendable {
         sessionKey = endpoint + "|*" + path
     }
 
+    /// The control plane of whatever mesh has the pinned root.
+    package convenience init(controlPlaneAt address: SocketAddress) {
+        self.init(anyDomainWith: IdentityClient.controlPlanePath, endpoint: address.description)
+    }
+
     func accepts(_ id: SPIFFEID) -> Bool { ids.contains(id) || path == id.path }
 }
 

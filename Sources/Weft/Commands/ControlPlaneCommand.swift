@@ -11,6 +11,7 @@ enum ControlPlaneCommand {
             Flag("state", .text("DIR"), "Store, authority and the API's socket (0700); by default under ~/.local/state/weft."),
             Flag("listen", .address, default: "127.0.0.1:0", "The mesh port: where sidecars join, are pushed to and report (TLS)."),
             Flag("metrics", .address, default: "127.0.0.1:0", "Where Prometheus scrapes /metrics."),
+            Flag("api-listen", .address, "Where operators on other hosts reach the API (TLS, with a credential of weft operator create); by default nowhere."),
             Flag(
                 "trust-domain", .text("NAME"), default: "weft.internal",
                 "First part of every identity; fixed once the authority exists."),
@@ -26,6 +27,8 @@ enum ControlPlaneCommand {
         var settings = PlaneSettings(
             stateDirectory: directory, mesh: invocation.address("listen"), metrics: invocation.address("metrics"),
             trustDomain: invocation.text("trust-domain"))
+        settings.api = invocation.optionalAddress("api-listen")
+        if settings.api?.family == .unix { throw CommandFailure.usage("--api-listen takes a host and a port", hint: "the unix socket is always there: api.sock in --state") }
         settings.renewalWindow = invocation.duration("renewal-window")
         Signals.block([SIGTERM, SIGINT])
         signal(SIGPIPE, SIG_IGN)
@@ -42,7 +45,8 @@ enum ControlPlaneCommand {
         }
         let signals = try Signals([SIGTERM, SIGINT], on: loop) { _ in loop.stop() }
         invocation.console.print(
-            "READY control-plane mesh=\(plane.addresses.mesh) metrics=http://\(plane.addresses.metrics)/metrics api=unix:\(settings.apiPath)")
+            "READY control-plane mesh=\(plane.addresses.mesh) metrics=http://\(plane.addresses.metrics)/metrics api=unix:\(settings.apiPath)"
+                + (plane.apiAddress.map { " remote-api=https://\($0)" } ?? ""))
         loop.run()
         signals.close()
         if let why = fate.fatal { throw CommandFailure.no("the control plane stopped: \(why)") }

@@ -13,10 +13,13 @@ final class PlaneWorld {
     let directory: String
     private(set) var plane: Plane!
     var lease = Nanoseconds.seconds(30)
+    /// Where the API listens on TCP.
+    private let api: SocketAddress?
     /// Why the control plane wanted to end.
     private(set) var fatal: String?
 
-    init(lease: Nanoseconds = .seconds(30)) throws {
+    init(lease: Nanoseconds = .seconds(30), api: SocketAddress? = nil) throws {
+        self.api = api
         loop = try EventLoop()
         var template = Array("/tmp/weft-plane.XXXXXX".utf8CString)
         directory = try #require(mkdtemp(&template).map { String(cString: $0) })
@@ -28,6 +31,7 @@ final class PlaneWorld {
         var settings = PlaneSettings(
             stateDirectory: directory, mesh: SocketAddress("127.0.0.1:0")!, metrics: SocketAddress("127.0.0.1:0")!, trustDomain: "shop.internal")
         settings.lease = lease
+        settings.api = api
         plane = try Plane(settings, filters: Self.filters, on: loop) { [unowned self] in fatal = $0 }
     }
 
