@@ -12,6 +12,8 @@ extension Downstream {
     }
 
     func startLingering() {
+        // In the clear a caller that wanted the connection closed has nothing more to say, not even a farewell.
+        if d.pointee.isOverByWish, !d.pointee.transport.isTLS, d.pointee.input.isEmpty, !d.pointee.canRead { return close() }
         d.pointee.transport.finishWriting()
         d.pointee.state = .lingering
         awaitUntil(HostLimits.lingerTime)

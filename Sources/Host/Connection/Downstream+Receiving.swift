@@ -32,7 +32,7 @@ extension Downstream {
                 d.pointee.input.unread, scratch: worker.w.pointee.scratch, into: &x.pointee.request)
             guard step(event, x) else { break }
         }
-        settle()
+        settleLater()
     }
 
     /// Whether the next bytes of the caller can be used now; otherwise they wait in the socket.

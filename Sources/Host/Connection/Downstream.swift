@@ -30,6 +30,8 @@ struct DownstreamStorage {
     var responseEnded = false
     /// An exchange ended: the next request may be here already, and no event will tell of it.
     var resumesInput = false
+    /// The caller asked for this to be the last answer and has sent all of its request: nothing can be unread.
+    var isOverByWish = false
     /// The body goes to the caller in chunks of our own; or not at all (HEAD).
     var sendsChunks = false
     var omitsBody = false
@@ -47,6 +49,9 @@ struct DownstreamStorage {
     var idleDeadline = Instant.distantFuture
     var timer = Timer.none
     var timerAt = Instant.distantFuture
+    /// Waits for the end of the turn to send; `nextToSettle` waits behind it.
+    var settlesLater = false
+    var nextToSettle: UnsafeMutablePointer<DownstreamStorage>?
     /// Neighbours in the worker's list.
     var next: UnsafeMutablePointer<DownstreamStorage>?
     var previous: UnsafeMutablePointer<DownstreamStorage>?

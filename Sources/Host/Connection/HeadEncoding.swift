@@ -124,18 +124,27 @@ enum HeadEncoding {
 
 /// Writes pieces of a body, in chunks where the length is not known beforehand.
 enum BodyEncoding {
-    static func append(
-        _ piece: Bytes, isLast: Bool, inChunks: Bool, afterTrailers: Bool, to output: inout IOBuffer, _ pool: inout BufferPool
-    ) {
-        guard inChunks else { return output.append(piece, &pool) }
+    /// Sends what `transport` takes of a long piece at once and keeps the rest in `output`; nil: only keeps it. Returns the bytes
+    /// written.
+    static func send(
+        _ piece: Bytes, isLast: Bool, inChunks: Bool, afterTrailers: Bool, after output: inout IOBuffer,
+        over transport: UnsafeMutablePointer<Transport>?, _ pool: inout BufferPool
+    ) -> Int {
+        var sent = 0
         if !piece.isEmpty {
-            let room = output.reserve(ChunkWriter.headBytesMax + piece.count + 2, &pool)
-            if let count = ChunkWriter.head(of: piece.count, into: room) { output.filled(count) }
-            output.append(piece, &pool)
-            output.append(Bytes(ChunkWriter.tail), &pool)
+            if inChunks {
+                let room = output.reserve(ChunkWriter.headBytesMax, &pool)
+                if let count = ChunkWriter.head(of: piece.count, into: room) { output.filled(count) }
+            }
+            if let transport {
+                sent = WriteThrough.send(piece, after: &output, over: &transport.pointee, &pool)
+            } else {
+                output.append(piece, &pool)
+            }
+            if inChunks { output.append(Bytes(ChunkWriter.tail), &pool) }
         }
-        guard isLast else { return }
-        output.append(afterTrailers ? Bytes("\r\n") : Bytes(ChunkWriter.end), &pool)
+        if inChunks, isLast { output.append(afterTrailers ? Bytes("\r\n") : Bytes(ChunkWriter.end), &pool) }
+        return sent
     }
 
     /// One trailer line as it travels on.

@@ -47,6 +47,8 @@ struct IOBuffer: BitwiseCopyable {
     /// Bytes from the front that must stay where they are.
     private(set) var pinned = 0
 
+    private static let alignment = 64
+
     var isEmpty: Bool { start == end }
     var count: Int { end - start }
     var unread: Bytes { Bytes(base.map { UnsafePointer(($0 + start).assumingMemoryBound(to: UInt8.self)) }, count: end - start) }
@@ -61,9 +63,10 @@ struct IOBuffer: BitwiseCopyable {
             capacity = BufferPool.bufferBytes
             return true
         }
-        if start == end, start > pinned {
-            start = pinned
-            end = pinned
+        if start == end, start > pinned || start % Self.alignment != 0 {
+            // Copying out of the kernel to an odd address takes half as long again.
+            start = (pinned + Self.alignment - 1) / Self.alignment * Self.alignment
+            end = start
         } else if room == 0, start > pinned {
             let kept = end - start
             (base! + pinned).copyMemory(from: base! + start, byteCount: kept)

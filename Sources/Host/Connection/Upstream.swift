@@ -174,9 +174,11 @@ struct Upstream: BitwiseCopyable {
 
     func sendBody(_ piece: Bytes, isLast: Bool) {
         guard !u.pointee.writeFailed else { return }
-        BodyEncoding.append(
+        let sent = BodyEncoding.send(
             piece, isLast: isLast, inChunks: u.pointee.sendsChunks, afterTrailers: u.pointee.wroteTrailers,
-            to: &u.pointee.output, &worker.w.pointee.buffers)
+            after: &u.pointee.output, over: u.pointee.state == .ready ? withUnsafeMutablePointer(to: &u.pointee.transport) { $0 } : nil,
+            &worker.w.pointee.buffers)
+        if sent > 0 { wrote(sent) }
         if isLast { u.pointee.machine.requestDidEnd() }
     }
 
@@ -198,8 +200,7 @@ struct Upstream: BitwiseCopyable {
             switch u.pointee.transport.write(from: unread.base!, count: unread.count) {
             case .bytes(let count):
                 u.pointee.output.drop(count)
-                u.pointee.machine.wrote(count)
-                u.pointee.exchange?.pointee.attemptBytesSent &+= UInt64(count)
+                wrote(count)
             case .wouldBlock: return
             case .closed, .failed:
                 // The answer may be on its way all the same: what the peer sent before it closed is read first.
@@ -211,6 +212,11 @@ struct Upstream: BitwiseCopyable {
             }
         }
         u.pointee.output.free(&worker.w.pointee.buffers)
+    }
+
+    private func wrote(_ count: Int) {
+        u.pointee.machine.wrote(count)
+        u.pointee.exchange?.pointee.attemptBytesSent &+= UInt64(count)
     }
 
     // MARK: Receiving
@@ -253,7 +259,7 @@ struct Upstream: BitwiseCopyable {
             let event = u.pointee.machine.receive(u.pointee.input.unread, into: &x.pointee.response)
             guard step(event, x) else { break }
         }
-        if let downstream { downstream.settle() }
+        if let downstream { downstream.settleLater() }
     }
 
     /// Carries out one event; false if nothing more can be done now.

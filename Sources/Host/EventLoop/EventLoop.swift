@@ -117,6 +117,10 @@ package struct EventLoop: BitwiseCopyable {
         storage.pointee.deferred.append(.init(registration: .none, word: word, callback: callback, context: context))
     }
 
+    /// Whether the turn's events are done and what was put off to its end is running.
+    @inline(__always)
+    package var isEndingTurn: Bool { storage.pointee.isEndingTurn }
+
     // MARK: Timers
 
     /// Calls `callback(context, kind)` once, at the first turn at or after `deadline`, to the millisecond and never early.
@@ -195,6 +199,8 @@ package struct EventLoop: BitwiseCopyable {
 
     private func runDeferred() {
         // Only what stands there now: work that puts off more work must not keep the loop from the kernel.
+        storage.pointee.isEndingTurn = true
+        defer { storage.pointee.isEndingTurn = false }
         var remaining = storage.pointee.deferred.count
         while remaining > 0, let entry = storage.pointee.deferred.popFirst() {
             remaining &-= 1

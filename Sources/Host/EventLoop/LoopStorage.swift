@@ -8,6 +8,7 @@ struct LoopStorage {
     var now: Instant
     var random: Random
     var isStopping = false
+    var isEndingTurn = false
     var slots = SlotTable()
     var timers: TimerWheel
     var deferred = DeferredQueue()

@@ -106,7 +106,7 @@ package struct Transport: BitwiseCopyable, @unchecked Sendable {
 
     // MARK: Bytes
 
-    /// Reads into `base`; under TLS at most one record (16 KiB) per call.
+    /// Reads into `base`.
     @inline(__always)
     package mutating func read(into base: UnsafeMutableRawPointer, count: Int) -> IOResult {
         guard let connection else {
@@ -125,8 +125,22 @@ package struct Transport: BitwiseCopyable, @unchecked Sendable {
         let result = SSL_read_ex(connection, base, count, &got)
         if result == 1 {
             flags.insert(.hasHeard)
-            if SSL_has_pending(connection) == 1 || weft_tls_is_drained(connection) == 0 { flags.insert(.mayHaveMore) }
-            return .bytes(got)
+            // What came with the same system call goes along, so that a body leaves in long writes.
+            var total = got
+            var isPartOfRecord = false
+            while total < count, !isPartOfRecord, SSL_has_pending(connection) == 1 {
+                if SSL_read_ex(connection, base + total, count - total, &got) == 1 {
+                    total += got
+                } else if SSL_want(connection) == SSL_READING {
+                    isPartOfRecord = true
+                } else {
+                    break  // the next read meets it again
+                }
+            }
+            if SSL_has_pending(connection) == 1 && !isPartOfRecord || weft_tls_is_drained(connection) == 0 {
+                flags.insert(.mayHaveMore)
+            }
+            return .bytes(total)
         }
         let answer = failure(of: connection, result)
         if answer == .wouldBlock, SSL_want(connection) == SSL_WRITING { flags.insert(.readNeedsWritable) }

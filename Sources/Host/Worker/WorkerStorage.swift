@@ -38,6 +38,9 @@ struct WorkerStorage: ~Copyable {
     /// Every downstream connection, newest first.
     var connections: UnsafeMutablePointer<DownstreamStorage>?
     var connectionCount = 0
+    /// Connections with something to send once this turn's events have been looked at, first come first.
+    var firstToSettle: UnsafeMutablePointer<DownstreamStorage>?
+    var lastToSettle: UnsafeMutablePointer<DownstreamStorage>?
 
     init(
         loop: EventLoop, index: Int, context: BuildContext, inbound: UnsafeMutablePointer<Chain>,
