@@ -102,7 +102,9 @@ package final class Plane {
         generation = try GenerationTable.load(store, files.place)
         for (key, registration) in try RegistrationTable.load(store, files.place) {
             leases.restore(key, registration, at: .zero)
-            sidecars[key] = SidecarRecord(hello: RegistrationTable.hello(key, registration), at: .zero)
+            let record = SidecarRecord(hello: RegistrationTable.hello(key, registration), at: .zero)
+            record.certificateEnds = certificates.holders[key]?.leaves.map(\.ends.seconds).max() ?? 0
+            sidecars[key] = record
         }
         _ = try store.commit()
         addresses = (settings.mesh, settings.metrics)

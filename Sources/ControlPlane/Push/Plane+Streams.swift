@@ -79,8 +79,8 @@ extension Plane {
         push(record.publisher.connected(session: session, incarnation: hello.incarnation, have: hello.have, hasRenewed: hasRenewed), to: record)
         noteTrust(of: record)
         register(record)
-        // Compiled for it now, even if nothing else changed.
-        setNeedsCompile()
+        // Compiled for it now, even if nothing else changed. For one that only comes back, with a new certificate say, nothing is.
+        if record.bodies.isEmpty { setNeedsCompile() }
         return record
     }
 
