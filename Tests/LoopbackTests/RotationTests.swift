@@ -30,7 +30,7 @@ extension Loopback {
             pause(.milliseconds(500))
             let report = load.stop()
             #expect(failures(of: report, in: pair.payment.application) == nil, "\(pair.mesh.diary)")
-            #expect(report.sent > 1_500)
+            #expect(report.sent > 800)
             print("rotation: \(report)")
 
             let last = try pair.mesh.get("/v1/ca")
