@@ -16,7 +16,7 @@ enum RegistrationTable {
             version: registration.version, endpoints: registration.endpoints)
     }
 
-    static func save(_ key: String, _ registration: LeaseTable.Registration, to store: Store) throws {
+    static func save(_ key: String, _ registration: LeaseTable.Registration, to store: Store) throws(StoreError) {
         var writer = JSONWriter()
         writer.object {
             $0.member("namespace", registration.namespace)
@@ -37,7 +37,7 @@ enum RegistrationTable {
         _ = try store.append([.set(name, key, writer.utf8)])
     }
 
-    static func remove(_ key: String, from store: Store) throws { _ = try store.append([.delete(name, key)]) }
+    static func remove(_ key: String, from store: Store) throws(StoreError) { _ = try store.append([.delete(name, key)]) }
 
     static func load(_ store: Store, _ place: String) throws -> [(key: String, registration: LeaseTable.Registration)] {
         try store.entries(name).map { key, entry in
