@@ -7,6 +7,8 @@ final class Stream {
     let number: Int
     /// Of the hello that came over it.
     var session: UInt64?
+    /// What that hello registered.
+    var registration: LeaseTable.Registration?
     var isOpenAtNode = true
     var isOpenAtPlane = true
     /// When the control plane's end learns of a cut; until then it takes the stream for open.

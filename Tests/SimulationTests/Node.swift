@@ -1,6 +1,8 @@
 import Pipeline
 import WeftTesting
 
+@testable import ControlPlane
+
 /// One host with one sidecar: its clocks, its disk, and the machines of the process while it runs.
 final class Node {
     let index: Int
@@ -44,6 +46,9 @@ final class Node {
     }
 
     var name: String { "n\(index)" }
+    /// As the control plane knows its sidecar.
+    var key: String { SidecarRecord.key("default", service, name) }
+    var workload: TrafficPart.WorkloadRef { TrafficPart.WorkloadRef(service: service, namespace: "default", version: version) }
     var address: String { "\(name):8080" }
     var identity: String { HarnessWorld.identity(service) }
     /// Seconds since 1970, as this host believes.

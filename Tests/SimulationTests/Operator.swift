@@ -9,6 +9,8 @@ enum Operator {
         {"kind":"Service","name":"analytics","ports":[{"port":8080,"protocol":"http"}]},
         {"kind":"Service","name":"inventory","ports":[{"port":8080,"protocol":"http"}]},
         {"kind":"Service","name":"payment","ports":[{"port":8080,"protocol":"http"}]},
+        {"kind":"Chain","name":"inbound","direction":"inbound","stages":["tls",{"filter":"witness","name":"top"},"stats","authz",
+        "ratelimit",{"filter":"timeout","name":"request-timeout"},"router"]},
         \(chain(0, exotic: false))]
         """
 

@@ -1,6 +1,7 @@
-import ControlPlane
 import ControlPlaneTesting
 import Pipeline
+
+@testable import ControlPlane
 
 /// The control plane's pieces around one store, as its loop composes them: a turn takes what came, appends, commits once, and
 /// only then lets its answers go. A commit that fails ends it.
@@ -48,26 +49,15 @@ final class Plane {
         var leasePolicy = LeaseTable.Policy()
         leasePolicy.lease = Plane.lease
         leases = LeaseTable(leasePolicy)
-        let texts = store.entries("resource").map {
-            ConfigSource(name: $0.key, text: String(decoding: $0.entry.value, as: UTF8.self))
-        }
-        if !texts.isEmpty {
-            let change = resources.applying(texts, filters: nil)
-            if change.isRefused { world.violate("what was stored is refused at a restart: \(change.problems.first?.message ?? "")") }
-            resources = change.result
-        }
+        let registrations: [(key: String, registration: LeaseTable.Registration)]
+        do {
+            resources = try ResourceTable.load(store, "the store")
+            registrations = try RegistrationTable.load(store, "the store")
+        } catch { preconditionFailure("\(error)") }
+        let problems = resources.applying([], filters: schemas).problems
+        if problems.hasErrors { world.violate("what was stored would be refused now: \(problems.first?.message ?? "")") }
         root = store.value("trust", "root").map { String(decoding: $0, as: UTF8.self) } ?? root
-        for (sidecar, entry) in store.entries("registration") {
-            let words = String(decoding: entry.value, as: UTF8.self).split(separator: "|", omittingEmptySubsequences: false).map(String.init)
-            let registration = LeaseTable.Registration(
-                namespace: "default", service: words[0], version: words[1],
-                endpoints: [PushMessage.Endpoint(port: 8080, address: words[2])], isHealthy: words[3] == "true")
-            leases.restore(sidecar, registration, at: uptime)
-        }
-    }
-
-    private static func encode(_ registration: LeaseTable.Registration) -> [UInt8] {
-        Array("\(registration.service)|\(registration.version)|\(registration.endpoints[0].address)|\(registration.isHealthy)".utf8)
+        for (key, registration) in registrations { leases.restore(key, registration, at: uptime) }
     }
 
     // === a turn ===
@@ -81,7 +71,7 @@ final class Plane {
         let lapsed = leases.expire(at: uptime)
         world.checkLapse(before: before, lapsed: lapsed, uptime: uptime)
         for sidecar in lapsed {
-            try store.append([.delete("registration", sidecar)])
+            try RegistrationTable.remove(sidecar, from: store)
             // Not a promise but a loss: it may be durable although the turn's commit never returned.
             world.registered[sidecar] = nil
             isDirty = true
@@ -115,8 +105,10 @@ final class Plane {
     }
 
     private func accept(_ change: ResourceSet.Change, _ acknowledged: @escaping (ResourceSet) -> Void) throws(StoreError) -> ResourceSet {
-        var changes: [Change] = change.written.map { .set("resource", $0.key.description, Array($0.json().utf8)) }
-        for key in resources.resources.keys.sorted() where change.result[key] == nil { changes.append(.delete("resource", key.description)) }
+        var changes = change.written.map(ResourceTable.change)
+        for key in resources.resources.keys.sorted() where change.result[key] == nil {
+            changes.append(.delete(ResourceTable.name, ResourceTable.key(key)))
+        }
         try store.append(changes)
         resources = change.result
         isDirty = true
@@ -196,69 +188,84 @@ final class Plane {
     }
 
     private func close(_ stream: Stream) {
-        let name = world.nodes[stream.node].name
+        let key = world.nodes[stream.node].key
         stream.isOpenAtPlane = false
-        if current[name] === stream {
-            current[name] = nil
-            publishers[name]?.disconnected()
+        if current[key] === stream {
+            current[key] = nil
+            publishers[key]?.disconnected()
         }
         outbox.append { [unowned world] in world.cutSeenFromPlane(stream) }
     }
 
     private func receive(_ message: PushMessage, _ session: UInt64, _ stream: Stream) throws(StoreError) {
-        let name = world.nodes[stream.node].name
+        let key = world.nodes[stream.node].key
         switch message {
         case .hello(let hello):
             // Its hello may have been overtaken by that of a later stream.
-            if let known = current[name], known.number > stream.number { return close(stream) }
+            if let known = current[key], known.number > stream.number { return close(stream) }
             stream.session = session
-            current[name] = stream
+            current[key] = stream
             let registration = LeaseTable.Registration(
                 namespace: hello.namespace, service: hello.service, version: hello.version, endpoints: hello.endpoints)
-            if leases.register(name, registration, at: uptime) {
-                try store.append([.set("registration", name, Plane.encode(registration))])
-                isDirty = true
-            }
-            outbox.append { [unowned world] in world.registered[name] = registration.service }
+            stream.registration = registration
+            try register(key, registration)
             send(.welcome(heartbeat: Plane.heartbeat), stream)
-            push(publishers[name, default: PublisherMachine()].connected(session: session, incarnation: hello.incarnation, have: hello.have), name)
-            if wanted[name] == nil { isDirty = true }
+            push(publishers[key, default: PublisherMachine()].connected(session: session, incarnation: hello.incarnation, have: hello.have), key)
+            if wanted[key] == nil { isDirty = true }
         case .heartbeat:
-            guard leases.renew(name, at: uptime) else { return close(stream) }
+            // One whose lease had lapsed while it could not be heard takes part again.
+            if !leases.renew(key, at: uptime), let registration = stream.registration { try register(key, registration) }
             send(.heartbeat, stream)
         case .ack(let part, let version, let generation):
-            push(publishers[name]?.acked(part, version: version, generation: generation, session: session) ?? [], name)
+            push(publishers[key]?.acked(part, version: version, generation: generation, session: session) ?? [], key)
         case .nack(let part, let version, let generation, let reason):
-            push(publishers[name]?.nacked(part, version: version, generation: generation, reason: reason, session: session) ?? [], name)
+            push(publishers[key]?.nacked(part, version: version, generation: generation, reason: reason, session: session) ?? [], key)
         case .health(let isHealthy, _):
-            guard let changed = leases.setHealth(name, isHealthy: isHealthy, at: uptime) else { return }
-            try store.append([.set("registration", name, Plane.encode(changed))])
-            isDirty = true
+            guard let changed = leases.setHealth(key, isHealthy: isHealthy, at: uptime) else { return }
+            try save(key, changed)
         case .welcome, .part, .draining, .leaving, .renewCertificate, .refused, .unknown: world.violate("a sidecar said \(message)")
         }
+    }
+
+    private func register(_ key: String, _ registration: LeaseTable.Registration) throws(StoreError) {
+        if leases.register(key, registration, at: uptime) { try save(key, registration) }
+        outbox.append { [unowned world] in world.registered[key] = registration.service }
+    }
+
+    private func save(_ key: String, _ registration: LeaseTable.Registration) throws(StoreError) {
+        try RegistrationTable.save(key, registration, to: store)
+        isDirty = true
     }
 
     // === pushes ===
 
     private func publishAll() {
         isDirty = false
-        let (trust, chain) = (PartCompiler.trust(root: root), PartCompiler.chain(resources))
-        let traffic = PartCompiler.traffic(resources, leases)
-        for (sidecar, registration) in leases.all {
-            let access = PartCompiler.access(resources, for: registration.service)
-            for text in [trust, access, traffic, chain] where wanted[sidecar]?[text.part] != text {
-                wanted[sidecar, default: [:]][text.part] = text
-                outbox.append { [unowned world] in world.published(text, to: sidecar) }
-                push(publishers[sidecar, default: PublisherMachine()].publish(text.part, version: text.version), sidecar)
+        let compiler = SnapshotCompiler(resources, endpoints: leases.all.compactMap(RegisteredEndpoint.init))
+        let trust = TrustPart(trustDomain: compiler.trustDomain, roots: root)
+        var compiled: [String: [PartText]] = [:]
+        for node in world.nodes where leases[node.key] != nil || current[node.key] != nil {
+            let kind = "\(node.service) \(node.version)"
+            let texts = compiled[kind] ?? compile(node, trust, with: compiler)
+            compiled[kind] = texts
+            for text in texts where wanted[node.key]?[text.part] != text {
+                wanted[node.key, default: [:]][text.part] = text
+                outbox.append { [unowned world] in world.published(text, to: node.name) }
+                push(publishers[node.key, default: PublisherMachine()].publish(text.part, version: text.version), node.key)
             }
         }
     }
 
-    private func push(_ pushes: [PublisherMachine.Push], _ name: String) {
-        guard let stream = current[name] else { return }
+    private func compile(_ node: Node, _ trust: TrustPart, with compiler: SnapshotCompiler) -> [PartText] {
+        let snapshot = compiler.compile(for: node.workload, trust: trust)
+        return SnapshotPart.allCases.map { PartText($0, of: snapshot) }
+    }
+
+    private func push(_ pushes: [PublisherMachine.Push], _ key: String) {
+        guard let stream = current[key] else { return }
         for push in pushes {
-            guard let text = wanted[name]?[push.part], text.version == push.version else {
-                return world.violate("\(name) is to be sent \(push.part) \(push.version), which nobody wants")
+            guard let text = wanted[key]?[push.part], text.version == push.version else {
+                return world.violate("\(key) is to be sent \(push.part) \(push.version), which nobody wants")
             }
             let body = Array(text.text.utf8)
             send(.part(PushedPart(part: push.part, version: push.version, generation: push.generation, body: body)), stream)

@@ -11,7 +11,7 @@ final class Sidecar {
     private var renewal: RenewalMachine
     private var export: ExportMachine
     private var tracker: DeltaTracker
-    private(set) var parts: PartReader
+    private(set) var snapshot: Snapshot
     let outbound: ChainHarness
     let inbound: ChainHarness
     let incarnation: String
@@ -58,15 +58,19 @@ final class Sidecar {
             ExportMachine.Policy(
                 interval: Self.exportInterval, answerWithin: .seconds(2), backoff: Backoff(base: .milliseconds(200), max: .seconds(4))),
             at: node.now)
-        parts = PartReader(service: node.service, version: node.version, texts: SnapshotPart.allCases.compactMap { node.disk[$0]?.text })
+        var snapshot = Snapshot.waiting(for: node.workload)
+        do {
+            for (text, _) in node.disk.values { try SnapshotCodec.decode(text.part.inSnapshot, text.text, into: &snapshot) }
+        } catch { preconditionFailure("the last good snapshot cannot be read: \(error)") }
+        self.snapshot = snapshot
         installed = node.disk.mapValues(\.index)
-        denied = parts.denied
-        if let stamp = parts.stamp { acceptedStamps = [stamp] }
+        denied = snapshot.denied
+        if let stamp = snapshot.stamp { acceptedStamps = [stamp] }
         let filters: [any Filter.Type] = node.lacksExotic ? [Witness.self] : [Witness.self, Exotic.self]
         do {
             let seed = UInt64(node.index * 1000 + node.boot)
-            outbound = try ChainHarness(parts.snapshot, adding: filters, seed: seed)
-            inbound = try ChainHarness(parts.snapshot, inbound: true, adding: filters, seed: seed)
+            outbound = try ChainHarness(snapshot, adding: filters, seed: seed)
+            inbound = try ChainHarness(snapshot, inbound: true, adding: filters, seed: seed)
         } catch { preconditionFailure("the last good snapshot does not build: \(error)") }
         tracker = DeltaTracker(labels: outbound.context.labels, startedAt: 0)
         budget = BudgetModel(at: outbound.now)
@@ -92,6 +96,8 @@ final class Sidecar {
 
     func have(_ part: SnapshotPart) -> String? { subscriber.have[part] }
     var isConnected: Bool { subscriber.isConnected }
+    /// Everything that traffic needs has been told at least once.
+    var isComplete: Bool { [SnapshotPart.chain, .traffic, .access].allSatisfy { subscriber.have[$0] != nil } }
     var hasCertificate: Bool { node.now < renewal.expires }
     var isExportIdle: Bool { !export.isUnderWay }
 
@@ -154,21 +160,23 @@ final class Sidecar {
 
     // === parts ===
 
-    private func candidate(_ pushed: PushedPart) -> (text: PartText, parts: PartReader) {
-        let text = PartText(pushed.part, text: String(decoding: pushed.body, as: UTF8.self))
-        var candidate = parts
-        candidate.take(text)
-        return (text, candidate)
+    /// What a pushed part would make of the snapshot.
+    private func candidate(_ text: PartText) -> Snapshot {
+        var candidate = snapshot
+        do {
+            try SnapshotCodec.decode(text.part.inSnapshot, text.text, into: &candidate)
+        } catch { world.violate("\(node.name) cannot read \(text.part) \(text.version): \(error)") }
+        return candidate
     }
 
     private func finishChecks() {
         let due = checks.filter { $0.tick <= world.tick }.map(\.pushed)
         checks.removeAll { $0.tick <= world.tick }
         for pushed in due {
-            let (text, candidate) = candidate(pushed)
+            let text = PartText(pushed.part, text: String(decoding: pushed.body, as: UTF8.self))
             if text.version != pushed.version { world.violate("\(node.name): \(pushed.part) \(pushed.version) has another body") }
-            // Each part concerns one of the two chains alone.
-            let problems = (isInboundOnly(pushed.part) ? inbound : outbound).check(candidate.snapshot)
+            let candidate = candidate(text)
+            let problems = harnesses(pushed.part).flatMap { $0.check(candidate) }
             if !problems.isEmpty { refused.insert(pushed.version) }
             if pushed.part == .chain, let stamp = candidate.stamp {
                 if problems.isEmpty { acceptedStamps.insert(stamp) } else { refusedStamps.insert(stamp) }
@@ -179,20 +187,27 @@ final class Sidecar {
         }
     }
 
-    private func isInboundOnly(_ part: SnapshotPart) -> Bool { part == .access || part == .trust }
+    /// The chains that a part concerns.
+    private func harnesses(_ part: SnapshotPart) -> [ChainHarness] {
+        switch part {
+        case .access, .trust: [inbound]
+        case .chain, .traffic: [outbound, inbound]
+        }
+    }
 
     private func install(_ pushed: PushedPart) {
-        let (text, candidate) = candidate(pushed)
+        let text = PartText(pushed.part, text: String(decoding: pushed.body, as: UTF8.self))
+        let candidate = candidate(text)
         let index = world.publishedIndex(text, to: node.name)
         if index < installed[pushed.part] ?? 0 { world.violate("\(node.name) went back to an older \(pushed.part)") }
         if refused.contains(pushed.version) { world.violate("\(node.name) installs a \(pushed.part) that it refused") }
         do {
-            try (isInboundOnly(pushed.part) ? inbound : outbound).swap(to: candidate.snapshot)
+            for harness in harnesses(pushed.part) { try harness.swap(to: candidate) }
         } catch { return world.violate("\(node.name) accepted a \(pushed.part) that does not build: \(error)") }
-        parts = candidate
+        snapshot = candidate
         installed[pushed.part] = index
         node.keep(text, index: index)
-        if pushed.part == .access { denied = parts.denied }
+        if pushed.part == .access { denied = snapshot.denied }
         world.installs += 1
     }
 

@@ -16,10 +16,4 @@ struct Trace {
         tail.append(line)
         if tail.count > 2 * Self.tailMax { tail.removeFirst(Self.tailMax) }
     }
-
-    static func digest(_ text: String) -> String {
-        var trace = Trace()
-        trace.note(text)
-        return String(trace.hash, radix: 16)
-    }
 }

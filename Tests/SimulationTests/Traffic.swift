@@ -90,14 +90,15 @@ extension World {
         if target.service != forwarded.service || target.version != forwarded.version {
             violate("\(node.name) calls \(target.name) as \(forwarded.service) \(forwarded.version)")
         }
-        guard let called = target.sidecar else { return .refuse }
+        // Inbound is shut until a sidecar has been told whom to let in.
+        guard let called = target.sidecar, called.isComplete else { return .refuse }
         guard target.isRunning, target.hangingUntil <= tick else { return .hang }
         guard node.isolatedUntil <= tick, target.isolatedUntil <= tick else { return Bool.random(using: &random) ? .hang : .refuse }
         if chance(20) {
             return [.resetBeforeHead, .closeUnsent, .garbage, .resetWithinBody(200), .refuse].randomElement(using: &random) ?? .hang
         }
         let answer = called.inbound.send(HarnessRequest(forwarded.method, forwarded.path, source: node.identity, authority: forwarded.authority))
-        let isDenied = called.denied.contains(node.service) || called.have(.access) == nil
+        let isDenied = called.denied.contains(node.service)
         if (answer.status == 403) != isDenied {
             violate("\(target.name) answers \(answer.status) to \(node.service), which its access part \(isDenied ? "denies" : "allows")")
         }

@@ -38,7 +38,7 @@ extension World {
         lapses += lapsed.count
         if !lapsed.isEmpty, uptime < .zero + Plane.lease { violate("\(lapsed) lapsed \(uptime.nanoseconds) ns after a restart") }
         var lost: [String: Int] = [:]
-        for sidecar in lapsed { lost[nodes[Int(sidecar.dropFirst()) ?? 0].service, default: 0] += 1 }
+        for sidecar in lapsed { for node in nodes where node.key == sidecar { lost[node.service, default: 0] += 1 } }
         for (service, count) in lost.sorted(by: { $0.key < $1.key }) {
             if count == before[service] { violate("\(service) lost its last endpoint to silence") }
             if count > 1 && count * 2 >= before[service] ?? 0 { violate("\(service) lost \(count) of \(before[service] ?? 0) at once") }
@@ -79,9 +79,9 @@ extension World {
             guard sidecar.hasCertificate, let certificate = node.certificate, certificate.notAfter > planeWall.seconds else {
                 return "\(node.name) has no certificate"
             }
-            guard sidecar.isConnected, let publisher = plane.publishers[node.name] else { return "\(node.name) is not connected" }
+            guard sidecar.isConnected, let publisher = plane.publishers[node.key] else { return "\(node.name) is not connected" }
             for part in SnapshotPart.allCases {
-                let (status, wanted) = (publisher.status(part), plane.wanted[node.name]?[part])
+                let (status, wanted) = (publisher.status(part), plane.wanted[node.key]?[part])
                 if part == .chain, node.lacksExotic, wanted?.text.contains("exotic") == true {
                     if status != .rejected { return "\(node.name): chain is \(status)" }
                 } else if status != .synced || sidecar.have(part) != wanted?.version {
@@ -111,7 +111,7 @@ extension World {
     }
 
     private func weight(of callee: Node, for caller: Node) -> Int {
-        guard let service = caller.sidecar?.parts.snapshot.traffic.services.first(where: { $0.name == callee.service }) else { return 0 }
+        guard let service = caller.sidecar?.snapshot.traffic.services.first(where: { $0.name == callee.service }) else { return 0 }
         guard let backends = service.route?.first?.backends else { return 1 }
         return backends.first { $0.version == nil || $0.version == callee.version }?.weight ?? 0
     }

@@ -30,6 +30,14 @@ package struct RegisteredEndpoint: Sendable, Hashable {
         self.weight = weight
     }
 
+    /// Of a sidecar's registration, by `SidecarRecord.key`; nil if nobody can call it.
+    init?(_ key: String, _ registration: LeaseTable.Registration) {
+        guard let endpoint = registration.endpoints.first else { return nil }
+        self.init(
+            name: RegistrationTable.sidecarName(key), service: registration.service, namespace: registration.namespace,
+            version: registration.version, address: endpoint.address, isHealthy: registration.isHealthy, isDraining: registration.isDraining)
+    }
+
     /// Of a Workload resource; nil if it does not serve the port that `service` is called at.
     init?(_ workload: WorkloadResource, of service: ServiceResource) {
         guard let port = service.servedPort else { return nil }

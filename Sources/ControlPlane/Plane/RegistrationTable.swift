@@ -16,7 +16,7 @@ enum RegistrationTable {
             version: registration.version, endpoints: registration.endpoints)
     }
 
-    static func save(_ key: String, _ registration: LeaseTable.Registration, to store: Store) throws {
+    static func save(_ key: String, _ registration: LeaseTable.Registration, to store: Store) throws(StoreError) {
         var writer = JSONWriter()
         writer.object {
             $0.member("namespace", registration.namespace)
@@ -38,6 +38,7 @@ enum RegistrationTable {
     }
 
     static func removal(_ key: String) -> Change { .delete(name, key) }
+    static func remove(_ key: String, from store: Store) throws(StoreError) { _ = try store.append([.delete(name, key)]) }
 
     static func load(_ store: Store, _ place: String) throws -> [(key: String, registration: LeaseTable.Registration)] {
         try store.entries(name).map { key, entry in

@@ -4,15 +4,7 @@ internal import Pipeline
 /// Push: every connected sidecar gets the newest version of each part that concerns it.
 extension Plane {
     /// Endpoints as callers reach them.
-    var registeredEndpoints: [RegisteredEndpoint] {
-        leases.all.compactMap { key, registration in
-            guard let endpoint = registration.endpoints.first else { return nil }
-            return RegisteredEndpoint(
-                name: RegistrationTable.sidecarName(key), service: registration.service, namespace: registration.namespace,
-                version: registration.version, address: endpoint.address, isHealthy: registration.isHealthy,
-                isDraining: registration.isDraining)
-        }
-    }
+    var registeredEndpoints: [RegisteredEndpoint] { leases.all.compactMap(RegisteredEndpoint.init) }
 
     /// Compiles once per kind of workload and pushes the parts whose text changed to each of its sidecars.
     ///

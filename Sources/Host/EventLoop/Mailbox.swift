@@ -1,5 +1,5 @@
 internal import CPlatform
-internal import Synchronization
+internal import Pipeline
 
 /// Messages from other threads to one loop: bounded, many writers, one reader, woken through an eventfd.
 ///
@@ -16,7 +16,7 @@ package final class Mailbox: Sendable {
     }
 
     let descriptor: Int32
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     init() throws(SystemError) {
         descriptor = weft_eventfd()

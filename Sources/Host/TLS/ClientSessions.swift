@@ -1,5 +1,5 @@
 internal import COpenSSL
-internal import Synchronization
+internal import Pipeline
 
 /// A client context's sessions, the newest per endpoint and expected identity. They die with the context.
 final class ClientSessions: Sendable {
@@ -13,7 +13,7 @@ final class ClientSessions: Sendable {
         deinit { SSL_SESSION_free(pointer) }
     }
 
-    private let newest = Mutex<[String: Session]>([:])
+    private let newest = Lock<[String: Session]>([:])
 
     /// Offers the session kept under `key`, if it is still good.
     func offer(to connection: OpaquePointer, _ key: String) {

@@ -1,5 +1,4 @@
 internal import Pipeline
-internal import Synchronization
 
 /// The identities that ever proved themselves to this process, each once, in memory that stays: an exchange points at its
 /// caller's.
@@ -7,7 +6,7 @@ internal import Synchronization
 /// Only a certificate signed by a root of ours makes an entry, so the table grows with the mesh and not with its attackers.
 enum Peers {
     /// Past it a peer shares the record of its service's label `other`, and its own text lives as long as the process.
-    private static let table = Mutex<[SPIFFEID: Interned]>([:])
+    private static let table = Lock<[SPIFFEID: Interned]>([:])
 
     private struct Interned: @unchecked Sendable {
         let record: UnsafePointer<PeerRecord>

@@ -43,7 +43,7 @@ package final class EndpointStates: Sendable {
         var sets: Int
     }
 
-    private let entries = Mutex<[Key: Entry]>([:])
+    private let entries = Lock<[Key: Entry]>([:])
 
     package init() {}
 

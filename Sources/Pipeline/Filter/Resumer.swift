@@ -1,11 +1,9 @@
-private import Synchronization
-
 /// Resumes suspended exchanges from any thread: `stage.resumer`, kept by whatever work the filter started.
 ///
 /// The decision travels through the loop's mailbox; a token that comes too late changes nothing and is counted.
 public final class Resumer: Sendable {
     package typealias Sink = @Sendable (ResumeToken, RequestVerdict) -> Void
-    private let sink = Mutex<Sink?>(nil)
+    private let sink = Lock<Sink?>(nil)
 
     package init() {}
 

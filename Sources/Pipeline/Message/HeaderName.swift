@@ -1,5 +1,3 @@
-private import Synchronization
-
 /// The name of an HTTP header: lower case, a token of RFC 9110 §5.6.2, interned for the life of the process.
 ///
 /// Interning makes a name plain old data: it can sit in a filter's config or in an exchange without reference counting.
@@ -59,7 +57,7 @@ public struct HeaderName: BitwiseCopyable, Hashable, @unchecked Sendable, Expres
         return UInt32(truncatingIfNeeded: count) << 24 | first << 16 | middle << 8 | last
     }
 
-    private static let table = Mutex<[[UInt8]: HeaderName]>([:])
+    private static let table = Lock<[[UInt8]: HeaderName]>([:])
 
     private static func interned(_ text: [UInt8]) -> HeaderName? {
         guard !text.isEmpty, text.count <= Self.countMax, text.allSatisfy(ASCII.isToken) else { return nil }

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// Names one lasting state of the process. Position in the chain is no part of it, so reordering keeps state.
 package struct SharedKey: Hashable, Sendable {
     /// `inbound` or `outbound`.
@@ -45,7 +43,7 @@ package final class SharedRegistry: Sendable {
         var overflows = 0
     }
 
-    private let contents = Mutex(Contents())
+    private let contents = Lock(Contents())
     private let entriesMax: Int
 
     package init(entriesMax: Int = SharedRegistry.entriesMax) { self.entriesMax = entriesMax }
@@ -100,7 +98,7 @@ package final class SharedLease: Sendable {
     }
 
     private let registry: SharedRegistry
-    private let held = Mutex(Held())
+    private let held = Lock(Held())
 
     fileprivate init(_ registry: SharedRegistry) { self.registry = registry }
 

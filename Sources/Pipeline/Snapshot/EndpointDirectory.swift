@@ -1,5 +1,3 @@
-private import Synchronization
-
 /// Every endpoint this process was ever told of, by a dense label: what the router writes into an exchange and the host
 /// looks a connection pool up by.
 ///
@@ -28,7 +26,7 @@ package final class EndpointDirectory: Sendable {
         var records = [Record(address: "", identity: nil)]
     }
 
-    private let contents = Mutex(Contents())
+    private let contents = Lock(Contents())
 
     package init() {}
 

@@ -1,5 +1,3 @@
-private import Synchronization
-
 /// Turns label texts into dense numbers and back: services, versions, routes, peers.
 ///
 /// Numbers fit a packed key and cost nothing to copy. Only config and verified identities may be put in, never a client's
@@ -17,7 +15,7 @@ package final class LabelTable: Sendable {
         var refused: UInt64 = 0
     }
 
-    private let contents: Mutex<Contents>
+    private let contents: Lock<Contents>
     private let entriesMax: Int
 
     package init(entriesMax: Int = LabelTable.entriesMax) {
@@ -27,7 +25,7 @@ package final class LabelTable: Sendable {
             start.ids[text] = LabelID(number: UInt32(start.texts.count))
             start.texts.append(text)
         }
-        contents = Mutex(start)
+        contents = Lock(start)
     }
 
     package func id(_ text: String) -> LabelID {

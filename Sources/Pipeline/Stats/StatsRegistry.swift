@@ -51,7 +51,7 @@ package final class StatsRegistry: Sendable {
         var folded: UInt64 = 0
     }
 
-    private let contents = Mutex(Contents())
+    private let contents = Lock(Contents())
     private let seriesMax: Int
 
     package init(seriesMax: Int = StatsRegistry.seriesMax) { self.seriesMax = seriesMax }
