@@ -58,6 +58,7 @@ extension Downstream {
         }
         worker.w.pointee.connectionCount -= 1
         worker.w.pointee.stats.downstreamActive.decrement()
+        d.pointee.counted.end()
         worker.w.pointee.loop.atEndOfTurn(
             { context, _ in
                 let d = context.assumingMemoryBound(to: DownstreamStorage.self)

@@ -11,17 +11,19 @@ final class MeshPair {
     let authority: TestAuthority
 
     /// - Parameter expected: the service that the calling side means to reach.
-    init(expected: String = "payment", caller: LocalIdentity?, callerTrusts: [Certificate]? = nil, authority: TestAuthority) throws {
+    init(expected: String = "payment", caller: LocalIdentity?, callerTrusts: [Certificate]? = nil, authority: TestAuthority, workers: Int = 1, answers: Bool = true) throws {
         self.authority = authority
         server = RawServer { service, _ in
-            while !service.readHead().isEmpty { service.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npaid") }
+            while !service.readHead().isEmpty {
+                if answers { service.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npaid") }
+            }
         }
         var entrances = Dataplane.Entrances()
         entrances.inbound = SocketAddress("127.0.0.1:0")
         var strict = DataplaneTests.snapshot()
         strict.access.mtls = .strict
         called = try Dataplane(
-            workers: 1, entrances: entrances, application: server.address, registry: FilterRegistry([RelayRouter.self]), snapshot: strict)
+            workers: workers, entrances: entrances, application: server.address, registry: FilterRegistry([RelayRouter.self]), snapshot: strict)
         called.setTLS(
             server: try TLSContext.server(
                 identity: authority.workload("payment"), trust: [authority.root], trustDomain: "shop.internal", scope: "inbound"),
@@ -32,7 +34,7 @@ final class MeshPair {
         var snapshot = DataplaneTests.snapshot()
         snapshot.chain.outbound[0].config = "{\"endpoint\":1}"
         calling = try Dataplane(
-            workers: 1, entrances: outside, application: nil, registry: FilterRegistry([RelayRouter.self]), snapshot: snapshot)
+            workers: workers, entrances: outside, application: nil, registry: FilterRegistry([RelayRouter.self]), snapshot: snapshot)
         let label = calling.context.endpoints.label(
             of: .init(address: called.addresses.inbound!.description, identity: TestAuthority.id(expected)))
         precondition(label == 1)
