@@ -72,7 +72,7 @@ extension Loopback {
             print("figures: \(relay.dropped) answers lost, \(duplicates) duplicates told apart since the restart")
         }
 
-        @Test("The connections of a pair are counted too", .disabled("sidecars do not report connections per pair yet"))
+        @Test("The connections of a pair are counted too")
         func connections() throws {
             let pair = try Pair()
             let load = pair.load()

@@ -100,6 +100,11 @@ extension Plane {
     private struct Pair: Hashable {
         let source, destination, version, route: String
         let isSource: Bool
+
+        /// Connections carry calls of all routes.
+        var connections: OpenConnections.Pair {
+            OpenConnections.Pair(reporter: isSource ? .source : .destination, source: source, destination: destination, version: version)
+        }
     }
 
     private struct PairStatus: Hashable {
@@ -133,6 +138,7 @@ extension Plane {
         }
         var statuses: [Pair: [String: UInt64]] = [:]
         for (series, latency) in totals.all where wanted(series) { statuses[pair(series), default: [:]]["\(series.code)", default: 0] += latency.count }
+        let connections = totals.connections.open(at: loop.now)
         let order = { (a: Pair, b: Pair) in
             (a.source, a.destination, a.version, a.route, a.isSource ? 0 : 1) < (b.source, b.destination, b.version, b.route, b.isSource ? 0 : 1)
         }
@@ -149,6 +155,7 @@ extension Plane {
                         if let p50 = figure.p50 { $0.member("p50Seconds", p50.seconds) }
                         if let p95 = figure.p95 { $0.member("p95Seconds", p95.seconds) }
                         if let p99 = figure.p99 { $0.member("p99Seconds", p99.seconds) }
+                        if let open = connections[pair.connections] { $0.member("connections", Int(open)) }
                         write(recent[pair] ?? [:], to: &$0)
                     }
                 }

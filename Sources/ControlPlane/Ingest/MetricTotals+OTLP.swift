@@ -1,14 +1,25 @@
 package import Pipeline
 
 extension MetricTotals.Batch {
-    /// The calls in what a sidecar of ours sent.
+    /// The calls and open connections in what a sidecar of ours sent.
     ///
     /// - Returns: nil if it carries no batch id. `malformed` counts points that are no deltas of calls: other temporality,
     ///   labels missing, counts that do not add up, NaN or negative figures. Other metrics are not looked at.
     package static func read(_ resource: OTLP.Resource) -> (batch: MetricTotals.Batch, malformed: Int)? {
         guard let id = resource.batchID else { return nil }
         var (points, malformed): ([MetricTotals.Point], Int) = ([], 0)
-        for metric in resource.metrics where metric.name == DeltaTracker.requestDuration {
+        var connections: [OpenConnections.Point] = []
+        for metric in resource.metrics {
+            if metric.name == ConnectionSeries.name {
+                guard case .gauge(let gauges) = metric.data else {
+                    malformed += 1
+                    continue
+                }
+                for gauge in gauges {
+                    if let point = OpenConnections.Point(gauge) { connections.append(point) } else { malformed += 1 }
+                }
+            }
+            guard metric.name == DeltaTracker.requestDuration else { continue }
             guard case .histogram(let histograms, let temporality) = metric.data else {
                 malformed += 1
                 continue
@@ -17,7 +28,16 @@ extension MetricTotals.Batch {
                 if temporality == .delta, let point = MetricTotals.Point(histogram) { points.append(point) } else { malformed += 1 }
             }
         }
-        return (MetricTotals.Batch(incarnation: id.incarnation, sequence: id.sequence, points: points), malformed)
+        return (MetricTotals.Batch(incarnation: id.incarnation, sequence: id.sequence, points: points, connections: connections), malformed)
+    }
+}
+
+extension OpenConnections.Point {
+    fileprivate init?(_ gauge: OTLP.NumberPoint) {
+        guard case .int(let open) = gauge.value, open >= 0,
+            let series = CallSeries(gauge.attributes + [OTLP.Attribute("route", "none"), OTLP.Attribute("code", .int(0))])
+        else { return nil }
+        self.init(pair: OpenConnections.Pair(series), open: open)
     }
 }
 

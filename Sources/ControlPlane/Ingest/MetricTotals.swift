@@ -15,9 +15,9 @@ package struct MetricTotals: Sendable {
         package var seriesMax = 100_000
         /// Calls in one point of one batch; more is no number of calls but an attack or a bug.
         package var callsPerPointMax: UInt64 = 1 << 32
-        /// Points in one batch; a batch with more is invalid. With as many again from the turn's earlier batches the
-        /// transaction stays below what the store takes in one commit.
-        package var pointsPerBatchMax = 8_192
+        /// A batch with more is invalid. With as many again from the turn's earlier batches the transaction stays below what
+        /// the store takes in one commit.
+        package var pointsPerBatchMax = BatchLimits.pointsMax
 
         package init() {}
     }
@@ -28,12 +28,17 @@ package struct MetricTotals: Sendable {
         /// 1, 2, 3 …
         package var sequence: UInt64
         package var points: [Point]
+        package var connections: [OpenConnections.Point]
 
-        package init(incarnation: String, sequence: UInt64, points: [Point]) {
+        package init(incarnation: String, sequence: UInt64, points: [Point], connections: [OpenConnections.Point] = []) {
             self.incarnation = incarnation
             self.sequence = sequence
             self.points = points
+            self.connections = connections
         }
+
+        var id: BatchID { BatchID(incarnation: incarnation, sequence: sequence) }
+        var pointCount: Int { points.count + connections.count }
     }
 
     /// What was counted in one series since the batch before.
@@ -59,8 +64,9 @@ package struct MetricTotals: Sendable {
     private let limits: Limits
     private var totals: [CallSeries: SparseLatency] = [:]
     private var seriesOfSource: [String: Int] = [:]
-    private var ledger: BatchLedger
+    private var ledger: IngestLedger
     private var window: CallWindow
+    package private(set) var connections = OpenConnections()
     private var changed: Set<CallSeries> = []
     private var ledgerChanges: [Change] = []
 
@@ -71,13 +77,13 @@ package struct MetricTotals: Sendable {
 
     package init(limits: Limits = Limits(), at now: Instant) {
         self.limits = limits
-        ledger = BatchLedger()
+        ledger = IngestLedger()
         window = CallWindow(at: now)
     }
 
     /// From the store; nil if an entry is of another version.
     package init?(restoring store: Store, limits: Limits = Limits(), at now: Instant) {
-        guard let ledger = BatchLedger(store.entries(BatchLedger.table)) else { return nil }
+        guard let ledger = IngestLedger(store.entries(IngestLedger.table)) else { return nil }
         self.limits = limits
         self.ledger = ledger
         window = CallWindow(at: now)
@@ -95,11 +101,12 @@ package struct MetricTotals: Sendable {
     package mutating func count(_ batch: Batch, from reporter: String? = nil, at now: Instant) -> Outcome {
         guard (1...255).contains(batch.incarnation.utf8.count) else { return .invalid("an incarnation has 1 to 255 bytes") }
         guard batch.sequence > 0 else { return .invalid("sequences begin with 1") }
-        guard batch.points.count <= limits.pointsPerBatchMax else {
-            return .invalid("a batch has at most \(limits.pointsPerBatchMax) points, this one \(batch.points.count)")
+        guard batch.pointCount <= limits.pointsPerBatchMax else {
+            return .invalid("a batch has at most \(limits.pointsPerBatchMax) points, this one \(batch.pointCount)")
         }
-        guard !ledger.isCounted(batch.incarnation, batch.sequence) else { return .duplicate }
-        var rejectedPoints = 0
+        guard let ledgerChanges = ledger.changes(for: batch.id) else { return .duplicate }
+        self.ledgerChanges += ledgerChanges
+        var rejectedPoints = connections.take(batch.connections, of: batch.incarnation, from: reporter, at: now)
         for point in batch.points {
             guard isPossible(point, from: reporter), let series = admit(point.series) else {
                 rejectedPoints += 1
@@ -111,7 +118,6 @@ package struct MetricTotals: Sendable {
             changed.insert(series)
         }
         rejected += UInt64(rejectedPoints)
-        ledgerChanges += ledger.count(batch.incarnation, batch.sequence)
         return .counted(rejectedPoints: rejectedPoints)
     }
 
@@ -153,7 +159,13 @@ package struct MetricTotals: Sendable {
         return changes
     }
 
+    /// That process has ended: its connections are closed.
+    package mutating func ended(_ incarnation: String) { connections.forget(incarnation) }
+
     // === reading ===
+
+    /// Batches that somebody else acknowledged, or that a sidecar gave up.
+    package var missingBatches: UInt64 { ledger.missing }
 
     package var seriesCount: Int { totals.count }
 

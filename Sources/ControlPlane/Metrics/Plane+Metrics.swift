@@ -3,9 +3,6 @@ internal import Pipeline
 
 /// Metric batches in, a Prometheus page out.
 extension Plane {
-    /// Bytes a batch may have once it is decompressed.
-    static let batchBytesMax = 8 * 1024 * 1024
-
     func ingest(_ request: ServiceRequest, _ reply: ServiceReply) {
         guard let peer = request.peer, let workload = peer.id.workload else {
             return reply.respond(.error(403, "batches are taken from sidecars with a certificate of this mesh"))
@@ -18,7 +15,7 @@ extension Plane {
         do {
             // A batch is counted only if it can be kept: what is acknowledged is not sent again.
             try store.admit()
-            let bytes = try zstd.decompress(request.body, limit: Self.batchBytesMax)
+            let bytes = try zstd.decompress(request.body, limit: BatchLimits.bytesMax)
             for resource in try OTLP.decode(bytes) { try count(resource, from: own) }
             counts.bytesCompressed += UInt64(request.body.count)
             counts.bytesDecompressed += UInt64(bytes.count)
@@ -91,6 +88,12 @@ extension Plane {
                     name: "weft_request_duration_seconds", help: "Time from the request's head to the end of the response.", labels: labels,
                     value: .histogram(latency)))
         }
+        for (pair, open) in totals.connections.open(at: loop.now) {
+            let labels = ConnectionSeries.labels(
+                reporter: pair.reporter == .source ? .source : .destination, source: pair.source, destination: pair.destination,
+                version: pair.version)
+            gauge(ConnectionSeries.name, ConnectionSeries.help, open, labels)
+        }
         counter("weft_control_plane_applies_total", "Changes of resources that were accepted.", counts.applied)
         counter("weft_control_plane_applies_refused_total", "Changes of resources that were refused.", counts.refused)
         counter("weft_control_plane_joins_total", "Certificates issued for a join token.", counts.joined)
@@ -107,6 +110,7 @@ extension Plane {
         counter("weft_control_plane_points_refused_total", "Points of metric batches that could not be counted.", counts.malformedPoints)
         counter("weft_control_plane_batches_total", "Metric batches counted.", counts.batches)
         counter("weft_control_plane_batches_duplicate_total", "Metric batches that had been counted before.", counts.duplicateBatches)
+        counter("weft_control_plane_batches_missing_total", "Metric batches that never came though later ones did.", totals.missingBatches)
         counter("weft_control_plane_batches_refused_total", "Metric batches that were refused.", counts.refusedBatches)
         counter("weft_control_plane_batch_bytes_total", "Bytes of metric batches.", counts.bytesCompressed, [.init("state", "compressed")])
         counter("weft_control_plane_batch_bytes_total", "Bytes of metric batches.", counts.bytesDecompressed, [.init("state", "decompressed")])

@@ -67,6 +67,7 @@ extension Plane {
         // Of another version it is another workload: nothing compiled for the old one is for it.
         let known = sidecars[key].flatMap { $0.hello.version == hello.version ? $0 : nil }
         let record = known ?? SidecarRecord(hello: hello, at: uptime)
+        if let before = sidecars[key]?.hello.incarnation, before != hello.incarnation { totals.ended(before) }
         record.hello = hello
         record.stream = stream
         record.session = session
@@ -133,6 +134,7 @@ extension Plane {
         case .leaving:
             record.hasLeft = true
             noteLeft(record)
+            totals.ended(record.hello.incarnation)
             guard leases.remove(key) else { break }
             removeRegistration(key)
             setNeedsCompile()

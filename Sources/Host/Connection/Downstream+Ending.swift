@@ -59,6 +59,7 @@ extension Downstream {
         if worker.w.pointee.oldestConnection == d { worker.w.pointee.oldestConnection = d.pointee.previous }
         worker.w.pointee.connectionCount -= 1
         worker.w.pointee.stats.downstreamActive.decrement()
+        d.pointee.counted.end()
         worker.w.pointee.loop.atEndOfTurn(
             { context, _ in
                 let d = context.assumingMemoryBound(to: DownstreamStorage.self)

@@ -39,6 +39,7 @@ struct DownstreamStorage {
     var omitsBody = false
     var wroteTrailers = false
     var trustEpoch: UInt32
+    var counted = CountedConnection()
     var machine = ServerMachine()
     var input = IOBuffer()
     var output = IOBuffer()
@@ -204,8 +205,18 @@ struct Downstream: BitwiseCopyable {
         case .done:
             d.pointee.filters.isTLS = true
             if let identity = d.pointee.transport.peerIdentity { d.pointee.filters.peer = Peers.record(of: identity.id, worker.w.pointee.context.labels) }
+            countForPair()
             opened()
         }
+    }
+
+    /// A connection counts for a pair once its caller has proved who it is.
+    func countForPair() {
+        guard d.pointee.isInbound, d.pointee.state != .closed, let peer = d.pointee.filters.peer else { return }
+        let own = worker.w.pointee.own
+        let pair = ConnectionPair(
+            reporter: .destination, source: peer.pointee.serviceLabel, destination: own.service, version: own.version)
+        d.pointee.counted.count(under: pair, worker)
     }
 
     /// The peer is known: the connection phase runs, then requests may come.

@@ -35,6 +35,7 @@ struct UpstreamStorage {
     /// The answer's head has been delivered; its body waits until the runner takes it.
     var hasHead = false
     let trustEpoch: UInt32
+    var counted = CountedConnection()
     var machine = ClientMachine()
     var input = IOBuffer()
     var output = IOBuffer()
@@ -145,8 +146,19 @@ struct Upstream: BitwiseCopyable {
             worker.w.pointee.loop.cancel(u.pointee.timer)
             u.pointee.timer = .none
             u.pointee.canRead = true
+            if let x = u.pointee.exchange { countForPair(x) }
             pump(mayWrite: true)
         }
+    }
+
+    /// An open connection counts for the pair whose exchange it carries, or carried last. The application behind an inbound
+    /// port is no pair of the mesh.
+    private func countForPair(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        guard !Downstream(owner: x).d.pointee.isInbound else { return }
+        let pair = ConnectionPair(
+            reporter: .source, source: worker.w.pointee.own.service, destination: x.pointee.destination.serviceLabel,
+            version: x.pointee.destination.versionLabel)
+        u.pointee.counted.count(under: pair, worker)
     }
 
     private func failConnecting(_ kind: ProxyError.Kind) {
@@ -170,6 +182,7 @@ struct Upstream: BitwiseCopyable {
     func begin(_ x: UnsafeMutablePointer<ExchangeStorage>) {
         u.pointee.exchange = x
         x.pointee.upstream = UnsafeMutableRawPointer(u)
+        if u.pointee.state == .ready { countForPair(x) }
         u.pointee.machine.begin(x.pointee.request.method)
         u.pointee.sendsChunks = false
         u.pointee.wroteTrailers = false
@@ -444,6 +457,7 @@ struct Upstream: BitwiseCopyable {
         u.pointee.transport.close()
         u.pointee.pool.pointee.count -= 1
         worker.w.pointee.stats.upstreamActive.decrement()
+        u.pointee.counted.end()
         // Buffers and storage stay until the turn ends: callers further up the stack still look at them.
         worker.w.pointee.loop.atEndOfTurn(
             { context, _ in

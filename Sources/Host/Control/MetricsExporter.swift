@@ -3,11 +3,9 @@ internal import Pipeline
 /// Sends what the data path counted to the control plane: performs what `ExportMachine` decides, on the control loop.
 ///
 /// The loops' cells are read, never locked, so the data path does not notice. While the control plane is away nothing is
-/// queued: one batch is kept and resent, and everything since piles up in the cells as part of the next.
+/// queued: one batch is kept and resent, and everything since piles up in the cells as part of the next. A cut that is more
+/// than one batch may hold (`BatchLimits`) goes out as several, each with a number of its own, before the next cut.
 final class MetricsExporter {
-    /// One batch, uncompressed, in bytes; far above what 10,000 series and 4,096 rows per loop come to.
-    static let batchBytesMax = 16 << 20
-
     private struct Counters {
         let batches: Counter
         let failures: Counter
@@ -36,6 +34,8 @@ final class MetricsExporter {
     private var tracker: DeltaTracker
     /// The batch under way, compressed.
     private var kept: [UInt8] = []
+    /// What was cut with it and is more than one batch takes.
+    private var waiting: ArraySlice<[OTLP.Metric]> = []
     private var call: ServiceCall?
     private var wakeup: Wakeup?
     private var isFailing = false
@@ -106,9 +106,11 @@ final class MetricsExporter {
 
     /// False if there was nothing to send.
     private func cut(_ sequence: UInt64) -> Bool {
-        let now = UInt64(max(0, Clock.unixNanoseconds()))
-        let metrics = tracker.cut(series: context.stats.read(), calls: context.calls.flatMap { $0.read() }, at: now)
-        guard !metrics.isEmpty else {
+        if waiting.isEmpty {
+            let now = UInt64(max(0, Clock.unixNanoseconds()))
+            waiting = BatchLimits.split(tracker.cut(series: context.stats.read(), calls: context.calls.flatMap { $0.read() }, at: now))[...]
+        }
+        guard let metrics = waiting.popFirst() else {
             machine.nothingToSend(at: loop.now)
             flushed()
             return false
@@ -143,12 +145,12 @@ final class MetricsExporter {
     }
 
     private func acknowledged(_ sequence: UInt64) {
-        guard machine.acknowledged(sequence: sequence, at: loop.now) else { return }
+        guard machine.acknowledged(sequence: sequence, more: !waiting.isEmpty, at: loop.now) else { return }
         kept = []
         counters.batches.increment()
         if isFailing { log.note("metrics reach the control plane again") }
         isFailing = false
-        flushed()
+        if waiting.isEmpty { flushed() }
     }
 
     private func failed(_ sequence: UInt64, _ why: String) {

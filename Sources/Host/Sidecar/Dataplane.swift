@@ -103,6 +103,7 @@ package final class Dataplane {
                         outbound: update.outbound))
                 w.pointee.serviceIndex = update.serviceIndex
                 w.pointee.acceptsPlaintext = update.acceptsPlaintext
+                w.pointee.own = update.own
                 let worker = Worker(w: w)
                 if let application { worker.setApplication(application) }
                 started.fulfil(Handle(worker: worker))
@@ -197,7 +198,14 @@ package final class Dataplane {
         }
         return Worker.Update(
             inbound: inbound, outbound: outbound, serviceIndex: services.map { $0.map(Int32.init) ?? -1 },
-            acceptsPlaintext: snapshot.access.mtls == .permissive)
+            acceptsPlaintext: snapshot.access.mtls == .permissive, own: ownLabels())
+    }
+
+    private func ownLabels() -> OwnLabels {
+        let own = snapshot.traffic.workload
+        return OwnLabels(
+            service: context.labels.service(own.service, namespace: own.namespace),
+            version: own.version.isEmpty ? .none : context.labels.id(own.version))
     }
 
     /// New keys or roots. `trustChanged`: what was agreed under the old ones serves no further request.

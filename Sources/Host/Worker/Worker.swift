@@ -54,6 +54,7 @@ struct Worker: BitwiseCopyable {
         let outbound: UnsafeMutablePointer<Chain>
         let serviceIndex: [Int32]
         let acceptsPlaintext: Bool
+        let own: OwnLabels
     }
 
     /// Makes new chains current. Exchanges in flight end on theirs; every connection repeats the connection phase at its
@@ -64,6 +65,7 @@ struct Worker: BitwiseCopyable {
         w.pointee.inbound = update.inbound
         w.pointee.outbound = update.outbound
         w.pointee.serviceIndex = update.serviceIndex
+        rename(update.own)
         let goesStrict = w.pointee.acceptsPlaintext && !update.acceptsPlaintext
         w.pointee.acceptsPlaintext = update.acceptsPlaintext
         if goesStrict, w.pointee.serverTLS != nil {

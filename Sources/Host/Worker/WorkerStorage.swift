@@ -36,8 +36,12 @@ struct WorkerStorage: ~Copyable {
     /// Grows when trust or identity changes: connections made before close at their next request.
     var trustEpoch: UInt32 = 0
     var acceptsPlaintext = false
+    var own = OwnLabels()
     /// Inbound requests are answered with `Connection: close`, so that callers leave.
     var isDraining = false
+
+    /// This loop's cells of the gauges of open connections; as many as pairs that were ever connected.
+    var connectionGauges: [ConnectionPair: Gauge] = [:]
 
     /// Every downstream connection, newest first.
     var connections: UnsafeMutablePointer<DownstreamStorage>?

@@ -31,6 +31,28 @@ struct OTLPBatchTests {
         #expect(point.latency == expected)
     }
 
+    @Test("Gauges of open connections are read; negative or fractional ones, sums, and labels missing or twice are malformed")
+    func connections() throws {
+        var good = OTLP.NumberPoint()
+        good.attributes = ConnectionSeries.labels(reporter: .destination, source: "order", destination: "payment", version: "v2").map { .init($0.name, $0.value) }
+        good.value = .int(5)
+        var negative = good, fraction = good, twice = good, short = good
+        negative.value = .int(-1)
+        fraction.value = .double(1.5)
+        twice.attributes.append(.init("source", "x"))
+        short.attributes.removeLast()
+        func read(_ data: OTLP.Metric.Data) throws -> (batch: MetricTotals.Batch, malformed: Int) {
+            let resource = OTLP.Resource(service: "payment", id: BatchID(incarnation: "i", sequence: 1), metrics: [.init(name: ConnectionSeries.name, data: data)])
+            let received = try OTLP.decode(OTLP.encode([resource]))
+            return try #require(received.first.flatMap(MetricTotals.Batch.read))
+        }
+        let (batch, malformed) = try read(.gauge([good, negative, fraction, twice, short]))
+        #expect(malformed == 4 && batch.points.isEmpty)
+        #expect(batch.connections.map(\.open) == [5])
+        #expect(batch.connections.first?.pair == .init(reporter: .destination, source: "order", destination: "payment", version: "v2"))
+        #expect(try read(.sum([good], .delta, isMonotonic: false)).malformed == 1)
+    }
+
     @Test("NaN, negative or contradictory figures, labels missing or twice, and cumulative points are malformed")
     func malformed() throws {
         let changes: [(inout OTLP.HistogramPoint) -> Void] = [

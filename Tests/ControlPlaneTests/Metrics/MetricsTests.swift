@@ -91,6 +91,59 @@ import Testing
         #expect(Set(types).count == types.count)
     }
 
+    private func connections(_ sequence: UInt64, _ open: Int64, incarnation: String = "i1", source: String = "order") -> OTLP.Resource {
+        var point = OTLP.NumberPoint()
+        point.value = .int(open)
+        point.attributes = ConnectionSeries.labels(reporter: .source, source: source, destination: "payment", version: "v1")
+            .map { .init($0.name, $0.value) }
+        return OTLP.Resource(
+            service: source, id: BatchID(incarnation: incarnation, sequence: sequence), metrics: [.init(name: ConnectionSeries.name, data: .gauge([point]))])
+    }
+
+    @Test("Open connections of a pair are in its row and on the page, and are learnt again after a restart")
+    func openConnections() throws {
+        let world = try PlaneWorld()
+        let context = try world.identity("order")
+        let line = #"weft_connections{reporter="source",source="order",destination="payment",version="v1"} "#
+        func row() throws -> Int64? { try world.view("/v1/stat", "window=60s").list().first?["connections"]?.integer }
+        #expect(try send(Zstd().compress(batch(1)), world, context).status == 200)
+        #expect(try row() == nil, "not said yet is not none")
+        #expect(try send(Zstd().compress(OTLP.encode([connections(2, 3)])), world, context).status == 200)
+        #expect(try send(Zstd().compress(OTLP.encode([connections(1, 4, incarnation: "i2")])), world, context).status == 200)
+        #expect(try row() == 7)
+        #expect(try world.metricsPage().contains(line + "7\n"))
+        world.stop()
+        try world.start()
+        #expect(try !world.metricsPage().contains(line))
+        #expect(try send(Zstd().compress(OTLP.encode([connections(3, 2)])), world, context).status == 200)
+        #expect(try world.metricsPage().contains(line + "2\n"))
+        #expect(try send(Zstd().compress(OTLP.encode([connections(4, 9, source: "analytics")])), world, context).status == 200)
+        #expect(try !world.metricsPage().contains("analytics"), "nobody speaks for another")
+    }
+
+    @Test("The largest batch that a sidecar cuts is counted whole")
+    func largest() throws {
+        let world = try PlaneWorld()
+        let context = try world.identity("order")
+        var latency = LatencySnapshot()
+        for index in 0..<LatencyBuckets.count { latency.counts[index] = 1 }
+        let points = (0..<BatchLimits.pointsMax + 1).map { number in
+            var point = OTLP.HistogramPoint(fine: number < 2_000 ? latency : LatencySnapshot())
+            point.attributes = [
+                .init("reporter", "source"), .init("source", "order"), .init("destination", "d\(number)"), .init("version", "v1"),
+                .init("route", "all"), .init("code", .int(200)),
+            ]
+            return point
+        }
+        let cut = BatchLimits.split([OTLP.Metric(name: DeltaTracker.requestDuration, unit: "s", data: .histogram(points, .delta))])
+        #expect(cut.count >= 2)
+        for (index, metrics) in cut.enumerated() {
+            let id = BatchID(incarnation: "i1", sequence: UInt64(index + 1))
+            #expect(try send(Zstd().compress(OTLP.encode([OTLP.Resource(service: "order", id: id, metrics: metrics)])), world, context).status == 200)
+        }
+        #expect(try requests(world) == 2_000 * Int64(LatencyBuckets.count))
+    }
+
     @Test("The page answers to loopback names only", arguments: [
         ("127.0.0.1:9090", 200), ("127.0.0.1", 200), ("localhost:9090", 200), ("[::1]:9090", 200), ("127.0.0.1.evil.example:9090", 421),
         ("evil.example", 421), ("localhost.evil.example", 421), ("127.evil.example", 421),

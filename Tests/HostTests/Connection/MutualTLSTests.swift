@@ -19,13 +19,13 @@ final class MeshPair {
     }
 
     /// - Parameter expected: the service that the calling side means to reach.
-    init(expected: String = "payment", caller: LocalIdentity?, callerTrusts: [Certificate]? = nil, authority: TestAuthority) throws {
+    init(expected: String = "payment", caller: LocalIdentity?, callerTrusts: [Certificate]? = nil, authority: TestAuthority, workers: Int = 1, answers: Bool = true) throws {
         self.authority = authority
         let heads = self.heads
         server = RawServer { service, _ in
             while case let head = service.readHead(), !head.isEmpty {
                 heads.withLock { $0.append(head) }
-                service.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Weft-Reason: UO\r\n\r\npaid")
+                if answers { service.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Weft-Reason: UO\r\n\r\npaid") }
             }
         }
         var entrances = Dataplane.Entrances()
@@ -33,7 +33,7 @@ final class MeshPair {
         var strict = DataplaneTests.snapshot()
         strict.access.mtls = .strict
         called = try Dataplane(
-            workers: 1, entrances: entrances, application: server.address, registry: FilterRegistry([RelayRouter.self]), snapshot: strict)
+            workers: workers, entrances: entrances, application: server.address, registry: FilterRegistry([RelayRouter.self]), snapshot: strict)
         called.setTLS(
             server: try TLSContext.server(
                 identity: authority.workload("payment"), trust: [authority.root], trustDomain: "shop.internal", scope: "inbound"),
@@ -44,7 +44,7 @@ final class MeshPair {
         var snapshot = DataplaneTests.snapshot()
         snapshot.chain.outbound[0].config = "{\"endpoint\":1}"
         calling = try Dataplane(
-            workers: 1, entrances: outside, application: nil, registry: FilterRegistry([RelayRouter.self]), snapshot: snapshot)
+            workers: workers, entrances: outside, application: nil, registry: FilterRegistry([RelayRouter.self]), snapshot: snapshot)
         let label = calling.context.endpoints.label(
             of: .init(address: called.addresses.inbound!.description, identity: TestAuthority.id(expected)))
         precondition(label == 1)

@@ -23,6 +23,8 @@ package struct DeltaTracker: Sendable {
 
     /// What changed, as metrics with delta temporality (gauges as they are); empty if nothing did.
     ///
+    /// Open connections are said again in every cut: their receiver keeps nothing on disk, and must notice who stops saying it.
+    ///
     /// - Parameters:
     ///   - rows: of all loops; the same key may occur once per loop.
     ///   - now: nanoseconds since 1970.
@@ -38,7 +40,7 @@ package struct DeltaTracker: Sendable {
                 guard total != old else { continue }
                 add(number(Int64(bitPattern: total &- old), attributes, now), to: item, isSum: true, &metrics)
             case (.gauge(let value), _):
-                guard before != item.value else { continue }
+                guard before != item.value || item.name == ConnectionSeries.name && value != 0 else { continue }
                 add(number(value, attributes, now), to: item, isSum: false, &metrics)
             case (.histogram(let total), _):
                 let old = if case .histogram(let value)? = before { value } else { LatencySnapshot() }

@@ -78,9 +78,11 @@ package struct ExportMachine: Sendable {
     }
 
     /// Whether it was the batch under way: then its bytes may go. A late answer for an earlier one changes nothing.
-    package mutating func acknowledged(sequence acknowledged: UInt64, at now: Instant) -> Bool {
+    ///
+    /// - Parameter more: the cut came to several batches, and the next of them waits: it goes at once.
+    package mutating func acknowledged(sequence acknowledged: UInt64, more: Bool = false, at now: Instant) -> Bool {
         guard acknowledged == sequence, isUnderWay else { return false }
-        state = .idle(until: now + policy.interval)
+        state = .idle(until: more ? now : now + policy.interval)
         return true
     }
 

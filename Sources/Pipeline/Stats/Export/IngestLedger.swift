@@ -43,28 +43,35 @@ package struct IngestLedger: Sendable, Equatable {
         self.init(incarnationsMax: incarnationsMax)
         for entry in stored { entries[entry.incarnation] = entry }
         order = stored.map(\.order).max() ?? 0
-        forgetQuiet()
+        forgetQuiet { _ in }
     }
 
     /// What to store, in a fixed order.
     package var stored: [Entry] { entries.values.sorted { ($0.order, $0.incarnation) < ($1.order, $1.incarnation) } }
 
+    package func isCounted(_ id: BatchID) -> Bool { id.sequence <= entries[id.incarnation]?.last ?? 0 }
+
     /// A batch has come.
-    package mutating func received(_ id: BatchID) -> Verdict {
+    ///
+    /// - Parameter forget: called with each incarnation that is no longer remembered.
+    package mutating func received(_ id: BatchID, forgetting forget: (String) -> Void = { _ in }) -> Verdict {
         let last = entries[id.incarnation]?.last ?? 0
-        guard id.sequence > last else { return .duplicate }
+        guard !isCounted(id) else { return .duplicate }
         order += 1
         entries[id.incarnation] = Entry(incarnation: id.incarnation, last: id.sequence, order: order)
-        forgetQuiet()
+        forgetQuiet(forget)
         let gap = id.sequence - last - 1
         let (sum, overflow) = missing.addingReportingOverflow(gap)
         missing = overflow ? .max : sum
         return gap == 0 ? .count : .countAfterGap(missing: gap)
     }
 
-    private mutating func forgetQuiet() {
+    private mutating func forgetQuiet(_ forget: (String) -> Void) {
         guard entries.count > incarnationsMax else { return }
         let excess = entries.count - incarnationsMax + incarnationsMax / 16
-        for entry in stored.prefix(excess) { entries[entry.incarnation] = nil }
+        for entry in stored.prefix(excess) {
+            entries[entry.incarnation] = nil
+            forget(entry.incarnation)
+        }
     }
 }

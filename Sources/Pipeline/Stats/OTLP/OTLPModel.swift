@@ -116,7 +116,7 @@ package enum OTLP {
         package var resources = 64
         package var metrics = 8_192
         /// Over all metrics.
-        package var points = 131_072
+        package var points = BatchLimits.pointsMax
         package var attributesPerOwner = 64
         package var bucketsPerPoint = 1_024
         /// A name, a key, a label's text.

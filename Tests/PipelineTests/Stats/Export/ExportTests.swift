@@ -39,6 +39,29 @@ struct DeltaTrackerTests {
     }
 }
 
+struct ConnectionSeriesTests {
+    @Test("Open connections are said again in every cut, none at all once, and then no more")
+    func repeated() {
+        let registry = StatsRegistry()
+        var tracker = DeltaTracker(labels: LabelTable(), startedAt: 0)
+        let labels = ConnectionSeries.labels(reporter: .source, source: "order", destination: "payment", version: "v1")
+        let loops = (0..<2).map { registry.gauge(ConnectionSeries.name, ConnectionSeries.help, labels: labels, loop: $0) }
+        func cut() -> [OTLP.NumberPoint.Value] {
+            guard let metric = tracker.cut(series: registry.read(), calls: [], at: 1).first(where: { $0.name == ConnectionSeries.name }) else { return [] }
+            guard case .gauge(let points) = metric.data else { return [.none] }
+            return points.map(\.value)
+        }
+        loops.forEach { $0.increment() }
+        #expect(cut() == [.int(2)])
+        #expect(cut() == [.int(2)])
+        loops[0].decrement()
+        #expect(cut() == [.int(1)])
+        loops[1].decrement()
+        #expect(cut() == [.int(0)])
+        #expect(cut() == [])
+    }
+}
+
 struct ExportMachineTests {
     @Test("Cuts at its interval, resends the same number after a failure, goes on after the acknowledgement")
     func cycle() {
@@ -137,13 +160,15 @@ struct IngestLedgerTests {
         #expect(ledger.missing == .max, "it saturates")
     }
 
-    @Test("It forgets the incarnations that were quiet the longest, never the busy ones")
+    @Test("It forgets the incarnations that were quiet the longest, never the busy ones, and says which")
     func bounded() {
         var ledger = IngestLedger(incarnationsMax: 32)
+        var gone: Set<String> = []
         for number in 0..<1_000 {
             _ = ledger.received(BatchID(incarnation: "busy", sequence: UInt64(number + 1)))
-            _ = ledger.received(BatchID(incarnation: "i\(number)", sequence: 1))
+            _ = ledger.received(BatchID(incarnation: "i\(number)", sequence: 1)) { gone.insert($0) }
             #expect(ledger.stored.count <= 32)
+            #expect(gone.count + ledger.stored.count == number + 2 && gone.isDisjoint(with: ledger.stored.map(\.incarnation)))
         }
         #expect(ledger.received(BatchID(incarnation: "busy", sequence: 1_000)) == .duplicate)
         #expect(IngestLedger(restoring: ledger.stored, incarnationsMax: 32).stored == ledger.stored)
