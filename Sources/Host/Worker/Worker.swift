@@ -119,6 +119,32 @@ struct Worker: BitwiseCopyable {
         }
     }
 
+    // MARK: Shedding
+
+    /// Out of descriptors: closes idle connections, those to endpoints first, then the callers' that have been there longest.
+    @discardableResult
+    func shedIdle() -> Int {
+        var left = HostLimits.shedPerExhaustion
+        for pool in w.pointee.pools {
+            guard let pool else { continue }
+            while left > 0, let idle = pool.pointee.idle {
+                Upstream(idle).close()
+                left -= 1
+            }
+        }
+        var looks = HostLimits.shedPerExhaustion * 8
+        var next = w.pointee.oldestConnection
+        while left > 0, looks > 0, let d = next {
+            next = d.pointee.previous
+            looks -= 1
+            guard d.pointee.state == .open, !d.pointee.hasBegun, d.pointee.input.isEmpty, d.pointee.output.isEmpty else { continue }
+            Downstream(d).close()
+            left -= 1
+        }
+        w.pointee.stats.idleShed.add(UInt64(HostLimits.shedPerExhaustion - left))
+        return HostLimits.shedPerExhaustion - left
+    }
+
     // MARK: Resuming
 
     /// A decision for an exchange that a filter suspended.

@@ -134,12 +134,25 @@ package struct HeadWriter {
         needed &+= 1
     }
 
-    private mutating func appendDecimal(_ number: UInt64) {
+    package mutating func appendDecimal(_ number: UInt64) {
         var divisor: UInt64 = 1
         while number / divisor >= 10 { divisor &*= 10 }
         while divisor > 0 {
             append(UInt8(truncatingIfNeeded: 0x30 &+ number / divisor % 10))
             divisor /= 10
+        }
+    }
+
+    /// The lowest `digits` hexadecimal digits of `number`, in lower case.
+    package mutating func appendHexadecimal(_ number: UInt64, digits: Int) {
+        let start = needed
+        needed &+= digits
+        guard unsafe needed <= memory.count else { return }
+        var index = 0
+        while index < digits {
+            let digit = UInt8(truncatingIfNeeded: number &>> UInt64(truncatingIfNeeded: 4 &* (digits &- 1 &- index)) & 0x0F)
+            unsafe memory[start &+ index] = digit < 10 ? 0x30 &+ digit : 0x57 &+ digit
+            index &+= 1
         }
     }
 
