@@ -62,6 +62,25 @@ struct SidecarTests {
         #expect(world.plane!.joins.isEmpty)
     }
 
+    @Test("With no room on disk for the last good version a push is in force all the same, and the failure is counted")
+    func noRoom() throws {
+        let world = try SidecarWorld()
+        try world.startServing()
+        let folder = world.folder + "/last-good"
+        for name in try Files.names(in: folder) { unlink(folder + "/" + name) }
+        #expect(rmdir(folder) == 0)
+        // Root writes through permissions; a file in the folder's place stops even it.
+        try Files.write([], to: folder)
+        defer { unlink(folder) }
+        let deny = AccessPart.Policy(
+            name: "default/no-order", action: .deny, rules: [.init(from: [.service(namespace: "default", name: "order")])],
+            origin: Origin(resource: "test"))
+        world.plane!.push(world.snapshot(access: AccessPart(policies: [deny])))
+        #expect(world.turn { world.lines.contain("cannot be stored") })
+        #expect(try world.call()?.get().status == 403)
+        #expect(try world.admin("/metrics").text.contains("weft_last_good_failures_total 1"))
+    }
+
     @Test("A part that was damaged on disk counts as absent: the sidecar waits to be told again, and nobody comes in")
     func damaged() throws {
         let world = try SidecarWorld()
