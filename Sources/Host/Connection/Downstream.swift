@@ -40,6 +40,9 @@ struct DownstreamStorage {
     var wroteTrailers = false
     var trustEpoch: UInt32
     var machine = ServerMachine()
+    var tunnel = TunnelSide()
+    /// Where the heads of a tunnel's exchange stand.
+    var tunnelHeads: UnsafeMutableRawPointer?
     var input = IOBuffer()
     var output = IOBuffer()
     var filters = ConnectionStorage()
@@ -124,6 +127,7 @@ struct Downstream: BitwiseCopyable {
         switch d.pointee.state {
         case .sniffing: sniff()
         case .handshaking: shakeHands()
+        case .open where d.pointee.tunnel.isOpen: Tunnel(d)?.handle(readiness, of: .caller)
         case .open, .closing:
             let directions = d.pointee.transport.directions(for: readiness)
             if directions.read { d.pointee.canRead = true }
