@@ -86,9 +86,17 @@ extension Downstream {
         return true
     }
 
+    /// Whether its caller may go on after a change of keys or roots; asked once per change.
+    private var isStillTrusted: Bool {
+        guard d.pointee.trustEpoch != worker.w.pointee.trustEpoch, d.pointee.isInbound, d.pointee.filters.isTLS else { return true }
+        guard let context = worker.w.pointee.serverTLS, context.trusts(peerOf: d.pointee.transport) else { return false }
+        d.pointee.trustEpoch = worker.w.pointee.trustEpoch
+        return true
+    }
+
     /// A request head is complete: the exchange begins on the chain that is current.
     func begin(_ x: UnsafeMutablePointer<ExchangeStorage>) -> Bool {
-        guard d.pointee.trustEpoch == worker.w.pointee.trustEpoch || !d.pointee.isInbound, admitted() else {
+        guard isStillTrusted, admitted() else {
             close()
             return false
         }

@@ -77,7 +77,11 @@ struct Worker: BitwiseCopyable {
         closeOldest()
     }
 
-    /// New keys or roots: what was agreed under the old ones serves no further request.
+    /// New keys or roots: what was agreed under the old ones serves no further request of ours, and a caller's only if it
+    /// would still be let in, which its next request asks (`Downstream.begin`).
+    ///
+    /// So nobody is cut off who is still trusted: closing an idle connection from the called side would race with a request
+    /// that is on its way, and a POST lost in that race is lost for good. The calling side closes its own without a race.
     func setTLS(server: TLSContext?, client: TLSContext?, trustChanged: Bool) {
         w.pointee.serverTLS = server
         w.pointee.clientTLS = client
@@ -87,10 +91,15 @@ struct Worker: BitwiseCopyable {
             guard let pool, pool.pointee.expected != nil else { continue }
             while let idle = pool.pointee.idle { Upstream(idle).close() }
         }
-        closeConnections { $0.pointee.filters.isTLS && !$0.pointee.hasBegun }
-        cutTunnels(ProxyError(.accessRevoked), because: "the trust it was opened under is gone") {
-            $0.pointee.filters.isTLS || Tunnel($0)?.u.pointee.transport.isTLS == true
+        // Tunnels make no next request: they are asked at once.
+        cutTunnels(ProxyError(.accessRevoked), because: "the trust it was opened under is gone") { d in
+            guard let tunnel = Tunnel(d) else { return false }
+            return !isTrusted(d.pointee.transport, by: server) || !isTrusted(tunnel.u.pointee.transport, by: client)
         }
+    }
+
+    private func isTrusted(_ transport: Transport, by context: TLSContext?) -> Bool {
+        !transport.isTLS || context?.trusts(peerOf: transport) == true
     }
 
     private func retire(_ chain: UnsafeMutablePointer<Chain>) {

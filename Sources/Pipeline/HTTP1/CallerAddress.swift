@@ -39,15 +39,36 @@ package struct CallerAddress: BitwiseCopyable, Equatable, Sendable {
     package func write(to writer: inout HeadWriter) {
         switch kind {
         case .none: break
-        case .ipv4:
-            writer.appendDecimal(low &>> 24 & 0xFF)
-            writer.append(Bytes("."))
-            writer.appendDecimal(low &>> 16 & 0xFF)
-            writer.append(Bytes("."))
-            writer.appendDecimal(low &>> 8 & 0xFF)
-            writer.append(Bytes("."))
-            writer.appendDecimal(low & 0xFF)
+        case .ipv4: writeNumbers(to: &writer)
         case .ipv6: writeGroups(to: &writer)
+        }
+    }
+
+    /// Straight into the head: this is done for nearly every request.
+    private func writeNumbers(to writer: inout HeadWriter) {
+        var count = 3
+        var shift: UInt64 = 0
+        while shift < 32 {
+            let number = low &>> shift & 0xFF
+            count &+= number > 99 ? 3 : number > 9 ? 2 : 1
+            shift &+= 8
+        }
+        guard let room = unsafe writer.reserve(count) else { return }
+        var position = count
+        shift = 0
+        while shift < 32 {
+            // From the last digit of the last number to the front.
+            var number = UInt32(truncatingIfNeeded: low &>> shift & 0xFF)
+            repeat {
+                position &-= 1
+                unsafe room.storeBytes(of: UInt8(truncatingIfNeeded: 0x30 &+ number % 10), toByteOffset: position, as: UInt8.self)
+                number /= 10
+            } while number > 0
+            if position > 0 {
+                position &-= 1
+                unsafe room.storeBytes(of: UInt8(ascii: "."), toByteOffset: position, as: UInt8.self)
+            }
+            shift &+= 8
         }
     }
 

@@ -134,13 +134,22 @@ package struct HeadWriter {
         needed &+= 1
     }
 
-    package mutating func appendDecimal(_ number: UInt64) {
+    private mutating func appendDecimal(_ number: UInt64) {
         var divisor: UInt64 = 1
         while number / divisor >= 10 { divisor &*= 10 }
         while divisor > 0 {
             append(UInt8(truncatingIfNeeded: 0x30 &+ number / divisor % 10))
             divisor /= 10
         }
+    }
+
+    /// Room for `count` bytes that the caller fills; nil if they do not fit.
+    @inline(__always)
+    package mutating func reserve(_ count: Int) -> UnsafeMutableRawPointer? {
+        let start = needed
+        needed &+= count
+        guard unsafe needed <= memory.count, let base = unsafe memory.baseAddress else { return nil }
+        return unsafe base + start
     }
 
     /// The lowest `digits` hexadecimal digits of `number`, in lower case.

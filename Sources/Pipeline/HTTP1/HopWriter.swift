@@ -87,17 +87,28 @@ package struct HopWriter: BitwiseCopyable {
     private func writeID(_ id: (UInt64, UInt64), to writer: inout HeadWriter) {
         let high = id.0 & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
         let low = id.1 & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
-        writer.append(Bytes("x-request-id: "))
-        writer.appendHexadecimal(high &>> 32, digits: 8)
-        writer.append(Bytes("-"))
-        writer.appendHexadecimal(high &>> 16, digits: 4)
-        writer.append(Bytes("-"))
-        writer.appendHexadecimal(high, digits: 4)
-        writer.append(Bytes("-"))
-        writer.appendHexadecimal(low &>> 48, digits: 4)
-        writer.append(Bytes("-"))
-        writer.appendHexadecimal(low, digits: 12)
-        writer.append(Bytes("\r\n"))
+        guard let room = unsafe writer.reserve(52) else { return }
+        let name = Bytes("x-request-id: 01234567-89ab-cdef-0123-456789abcdef\r\n")
+        unsafe room.copyMemory(from: name.base.unsafelyUnwrapped, byteCount: 52)
+        let (first, second) = (Self.digits(high &>> 32), Self.digits(high))
+        let (third, fourth) = (Self.digits(low &>> 32), Self.digits(low))
+        unsafe room.storeBytes(of: first, toByteOffset: 14, as: UInt64.self)
+        unsafe room.storeBytes(of: UInt32(truncatingIfNeeded: second), toByteOffset: 23, as: UInt32.self)
+        unsafe room.storeBytes(of: UInt32(truncatingIfNeeded: second &>> 32), toByteOffset: 28, as: UInt32.self)
+        unsafe room.storeBytes(of: UInt32(truncatingIfNeeded: third), toByteOffset: 33, as: UInt32.self)
+        unsafe room.storeBytes(of: UInt32(truncatingIfNeeded: third &>> 32), toByteOffset: 38, as: UInt32.self)
+        unsafe room.storeBytes(of: fourth, toByteOffset: 42, as: UInt64.self)
+    }
+
+    /// The eight hexadecimal digits of the low 32 bits of `number`, the first in the lowest byte: one nibble per byte, and the
+    /// distance from `9` to `a` added where it is more.
+    @inline(__always)
+    private static func digits(_ number: UInt64) -> UInt64 {
+        var lanes = (number & 0xFFFF_0000) &<< 16 | number & 0xFFFF
+        lanes = (lanes &<< 8 | lanes) & 0x00FF_00FF_00FF_00FF
+        lanes = (lanes &<< 4 | lanes) & 0x0F0F_0F0F_0F0F_0F0F
+        let letters = (lanes &+ 0x0606_0606_0606_0606) &>> 4 & 0x0101_0101_0101_0101
+        return (lanes &+ 0x3030_3030_3030_3030 &+ letters &* 0x27).byteSwapped.littleEndian
     }
 
     private static func isRequestID(_ value: Bytes) -> Bool {

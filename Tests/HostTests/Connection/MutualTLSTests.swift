@@ -143,4 +143,26 @@ struct MutualTLSTests {
         #expect(try pair.status() == "200")
         #expect(opened() == 2)
     }
+
+    @Test("After a change of roots the called side lets a connection go on whose caller is still trusted, and no other")
+    func calledSide() throws {
+        let (old, new) = (try TestAuthority(), try TestAuthority())
+        let pair = try MeshPair(caller: old.workload("order"), authority: old)
+        func connections() -> Int64 {
+            guard case .counter(let value)? = pair.calling.context.stats.read().first(where: { $0.name == "weft_upstream_connections_total" })?.value
+            else { return -1 }
+            return Int64(value)
+        }
+        func trust(_ roots: [Certificate]) throws {
+            pair.called.setTLS(
+                server: try TLSContext.server(identity: old.workload("payment"), trust: roots, trustDomain: "shop.internal", scope: "inbound"),
+                client: nil, trustChanged: true)
+        }
+        #expect(try pair.status() == "200")
+        try trust([old.root, new.root])
+        for _ in 0..<3 { #expect(try pair.status() == "200") }
+        #expect(connections() == 1, "nothing was closed under a request that was on its way")
+        try trust([new.root])
+        #expect(try pair.status() != "200")
+    }
 }

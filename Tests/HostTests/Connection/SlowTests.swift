@@ -178,6 +178,26 @@ struct SlowTests {
         #expect(late.read(until: "ok").hasPrefix("HTTP/1.1 200"))
     }
 
+    @Test("Heads too large are answered as soon as that is known, within a fixed memory", arguments: [
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: ", "x", 1_000_000, 431), ("GET / HTTP/1.1\r\nHost: a\r\n", "X: 1\r\n", 5_000, 431), ("GET /", "a", 100_000, 414), ("", "A", 10_000, 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1;x=yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\na\r\n", 5_000, 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "0", 20_000, 400), ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "X: 1\r\n", 5_000, 431),
+    ] as [(String, String, Int, Int)])
+    func bombs(start: String, piece: String, count: Int, status: Int) throws {
+        // The last buffer may be one of the largest; all of it together stays below the budget, or there would be no answer.
+        let world = try RelayWorld(bounds: Self.bounds { $0.memoryMax = 8 * BufferPool.bufferBytes }) { service, _ in
+            _ = service.readHead()
+            _ = service.readAll()
+        }
+        let caller = try world.connect()
+        let bytes = Array((start + String(repeating: piece, count: count)).utf8)
+        let sender = caller
+        RawServer.spawn { sender.send(bytes) }
+        #expect(caller.readHead().hasPrefix("HTTP/1.1 \(status)"))
+        caller.close()
+        #expect(world.isReleased())
+    }
+
     @Test("A data path that cannot open its ports leaves no thread behind")
     func failedStart() throws {
         let taken = RawServer { _, _ in }

@@ -555,21 +555,29 @@ struct SecureTunnelTests {
         #expect(Self.isReleased(pair))
     }
 
-    @Test("Tunnels do not outlive the trust they were opened under; a renewed certificate leaves them alone")
-    func trust() throws {
+    @Test("Tunnels do not outlive the trust they were opened under; new keys, and roots beside the old ones, leave them alone", arguments: [true, false])
+    func trust(callingSide: Bool) throws {
         let pair = try Self.pair(Echo.serve)
+        let stranger = try TestAuthority()
         let caller = try Self.connect(pair)
-        let renew = { (trustChanged: Bool) in
-            pair.calling.setTLS(
-                server: nil,
-                client: try TLSContext.client(identity: pair.authority.workload("order"), trust: .roots([pair.authority.root]), trustDomain: "shop.internal"),
-                trustChanged: trustChanged)
+        let change = { (roots: [Certificate]) in
+            if callingSide {
+                pair.calling.setTLS(
+                    server: nil,
+                    client: try TLSContext.client(identity: pair.authority.workload("order"), trust: .roots(roots), trustDomain: "shop.internal"), trustChanged: true)
+            } else {
+                pair.called.setTLS(
+                    server: try TLSContext.server(identity: pair.authority.workload("payment"), trust: roots, trustDomain: "shop.internal", scope: "inbound"),
+                    client: nil, trustChanged: true)
+            }
         }
-        try renew(false)
-        caller.send("here")
-        #expect(caller.read(4) == "here")
-        try renew(true)
+        for roots in [[pair.authority.root], [pair.authority.root, stranger.root]] {
+            try change(roots)
+            caller.send("here")
+            #expect(caller.read(4) == "here")
+        }
+        try change([stranger.root])
         #expect(caller.ending() == .reset)
-        #expect(Self.isReleased(pair) && tunnelsEnded(pair.calling, "policy") == 1)
+        #expect(Self.isReleased(pair) && tunnelsEnded(callingSide ? pair.calling : pair.called, "policy") == 1)
     }
 }

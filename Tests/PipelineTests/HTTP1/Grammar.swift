@@ -21,7 +21,7 @@ enum Grammar {
             let lines = split(Array(rest[..<end]), by: crlf)
             rest = rest[(end + 4)...]
             guard let head = Head(lines) else { return (found, .invalid) }
-            switch body(head, &rest) {
+            switch body(head.length, isChunked: head.isChunked, &rest) {
             case .whole(let bytes): found.append(Request(method: head.method, target: head.target, body: bytes))
             case .incomplete: return (found, .incomplete)
             case .invalid: return (found, .invalid)
@@ -30,7 +30,73 @@ enum Grammar {
         }
     }
 
+    /// One response to a request, after interim ones; then the connection closes. Nil: not whole.
+    static func response(_ stream: [UInt8], toHead: Bool) -> (answer: (status: Int, body: [UInt8])?, end: End) {
+        var rest = stream[...]
+        for _ in 0...16 {
+            guard let end = index(of: crlf + crlf, in: rest) else { return (nil, .incomplete) }
+            let lines = split(Array(rest[..<end]), by: crlf)
+            rest = rest[(end + 4)...]
+            let line = lines[0]
+            guard line.count >= 12, ["HTTP/1.1 ", "HTTP/1.0 "].contains(text(Array(line[..<9]))), line[9...11].allSatisfy(isDigit),
+                let status = Int(text(Array(line[9...11]))), (100...599).contains(status), line.count == 12 || line[12] == 32,
+                line.allSatisfy({ $0 == 9 || $0 >= 32 && $0 != 127 }), let fields = Fields(lines.dropFirst(), isOld: line[7] == UInt8(ascii: "0"))
+            else { return (nil, .invalid) }
+            if status == 101 { return (nil, .invalid) }
+            if status < 200 {
+                guard fields.length == nil, !fields.isChunked else { return (nil, .invalid) }
+                continue
+            }
+            if status == 204, fields.isChunked || fields.length ?? 0 > 0 { return (nil, .invalid) }
+            if toHead || status == 204 || status == 304 { return ((status, []), .clean) }
+            guard fields.length != nil || fields.isChunked else { return ((status, Array(rest)), .clean) }
+            switch body(fields.length, isChunked: fields.isChunked, &rest) {
+            case .whole(let bytes): return ((status, bytes), .clean)
+            case .incomplete: return (nil, .incomplete)
+            case .invalid: return (nil, .invalid)
+            }
+        }
+        return (nil, .invalid)
+    }
+
     // MARK: Heads
+
+    /// Header lines, and what they say about framing and the connection.
+    struct Fields {
+        var all: [(name: String, value: [UInt8])] = []
+        var length: Int?
+        var isChunked = false
+        var closes = false
+        var saysUpgrade = false
+
+        func values(_ name: String) -> [String] { all.filter { $0.name == name }.map { text($0.value) } }
+
+        init?(_ lines: ArraySlice<[UInt8]>, isOld: Bool) {
+            for line in lines {
+                guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { return nil }
+                let value = trim(Array(line[(colon + 1)...]))
+                guard isToken(Array(line[..<colon])), colon <= 255, value.allSatisfy({ $0 == 9 || $0 >= 32 && $0 != 127 }) else { return nil }
+                all.append((text(Array(line[..<colon])).lowercased(), value))
+            }
+            guard all.count <= 100, !all.contains(where: { ["content_length", "transfer_encoding"].contains($0.name) }) else { return nil }
+            let lengths = values("content-length"), codings = values("transfer-encoding")
+            guard lengths.count + codings.count <= 1 else { return nil }
+            if let value = lengths.first {
+                guard !value.isEmpty, value.utf8.count <= 19, value.utf8.allSatisfy(isDigit), let number = Int(value) else { return nil }
+                length = number
+            }
+            if let value = codings.first {
+                guard value.lowercased() == "chunked", !isOld else { return nil }
+                isChunked = true
+            }
+            let options = values("connection").flatMap { $0.split(separator: ",") }.map { text(trim(Array($0.utf8))).lowercased() }.filter { !$0.isEmpty }
+            guard options.count <= 32, options.allSatisfy({ isToken(Array($0.utf8)) }) else { return nil }
+            let kept = ["content-length", "transfer-encoding", "host", "authorization", "cookie", "forwarded", "via", "x-request-id", "x-real-ip"]
+            guard !options.contains(where: { kept.contains($0) || $0.hasPrefix("x-forwarded-") || $0.hasPrefix("x-weft-") }) else { return nil }
+            closes = options.contains("close") || isOld && !options.contains("keep-alive")
+            saysUpgrade = options.contains("upgrade")
+        }
+    }
 
     struct Head {
         var method: [UInt8]
@@ -45,34 +111,11 @@ enum Grammar {
             guard ["HTTP/1.1", "HTTP/1.0"].contains(text(parts[2])) else { return nil }
             let isOld = text(parts[2]) == "HTTP/1.0"
             method = parts[0]
-            var fields: [(name: String, value: [UInt8])] = []
-            for line in lines.dropFirst() {
-                guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { return nil }
-                let value = trim(Array(line[(colon + 1)...]))
-                guard isToken(Array(line[..<colon])), colon <= 255, value.allSatisfy({ $0 == 9 || $0 >= 32 && $0 != 127 }) else { return nil }
-                fields.append((text(Array(line[..<colon])).lowercased(), value))
-            }
-            guard fields.count <= 100, !fields.contains(where: { ["content_length", "transfer_encoding"].contains($0.name) }) else { return nil }
-            func values(_ name: String) -> [String] { fields.filter { $0.name == name }.map { text($0.value) } }
-            // Framing.
-            let lengths = values("content-length"), codings = values("transfer-encoding")
-            guard lengths.count + codings.count <= 1 else { return nil }
-            if let value = lengths.first {
-                guard !value.isEmpty, value.utf8.count <= 19, value.utf8.allSatisfy(isDigit), let number = Int(value) else { return nil }
-                length = number
-            }
-            if let value = codings.first {
-                guard value.lowercased() == "chunked", !isOld else { return nil }
-                isChunked = true
-            }
-            // The connection.
-            let options = values("connection").flatMap { $0.split(separator: ",") }.map { text(trim(Array($0.utf8))).lowercased() }.filter { !$0.isEmpty }
-            guard options.count <= 32, options.allSatisfy({ isToken(Array($0.utf8)) }) else { return nil }
-            let kept = ["content-length", "transfer-encoding", "host", "authorization", "cookie", "forwarded", "via", "x-request-id", "x-real-ip"]
-            guard !options.contains(where: { kept.contains($0) || $0.hasPrefix("x-forwarded-") || $0.hasPrefix("x-weft-") }) else { return nil }
-            closes = options.contains("close") || isOld && !options.contains("keep-alive")
+            guard let fields = Fields(lines.dropFirst(), isOld: isOld) else { return nil }
+            func values(_ name: String) -> [String] { fields.values(name) }
+            (length, isChunked, closes) = (fields.length, fields.isChunked, fields.closes)
             guard values("expect").count <= 1, values("expect").allSatisfy({ $0.lowercased() == "100-continue" }) else { return nil }
-            if options.contains("upgrade"), !isOld {
+            if fields.saysUpgrade, !isOld {
                 let offered = values("upgrade").flatMap { $0.split(separator: ",") }.map { text(trim(Array($0.utf8))) }.filter { !$0.isEmpty }
                 let kinds = offered.map { $0.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(String.init) }
                 guard offered.count <= 8, kinds.allSatisfy({ $0.allSatisfy { isToken(Array($0.utf8)) } }) else { return nil }
@@ -205,13 +248,13 @@ enum Grammar {
 
     private enum Body { case whole([UInt8]), incomplete, invalid }
 
-    private static func body(_ head: Head, _ rest: inout ArraySlice<UInt8>) -> Body {
-        if let length = head.length {
+    private static func body(_ length: Int?, isChunked: Bool, _ rest: inout ArraySlice<UInt8>) -> Body {
+        if let length {
             guard rest.count >= length else { return .incomplete }
             defer { rest = rest.dropFirst(length) }
             return .whole(Array(rest.prefix(length)))
         }
-        guard head.isChunked else { return .whole([]) }
+        guard isChunked else { return .whole([]) }
         var whole: [UInt8] = []
         while true {
             guard let end = index(of: crlf, in: rest) else { return .incomplete }
