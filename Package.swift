@@ -69,6 +69,7 @@ let package = Package(
         // Whole meshes of processes on this machine: harness and tests.
         .target(
             name: "LoopbackTesting", dependencies: ["Host", "Pipeline", "COpenSSL", "CPlatform"], path: "Tests/LoopbackSupport",
+            exclude: ["WebSocket/websocket.py"],
             swiftSettings: strict),
         // A sidecar with a filter that others lack.
         .executableTarget(

@@ -281,6 +281,11 @@ ssize_t weft_write_pieces(int descriptor, const void *pieces, int count) {
     }
 }
 
+int weft_reset_on_close(int descriptor) {
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    return result(setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, sizeof linger));
+}
+
 int weft_finish_writing(int descriptor) { return result(shutdown(descriptor, SHUT_WR)); }
 
 int weft_set_no_delay(int descriptor) { return set_option(descriptor, IPPROTO_TCP, TCP_NODELAY, 1); }

@@ -101,6 +101,8 @@ ssize_t weft_write(int descriptor, const void *bytes, size_t count);
 ssize_t weft_write_pieces(int descriptor, const void *pieces, int count);
 /// Ends our sending direction; the peer reads end of stream.
 int weft_finish_writing(int descriptor);
+/// Closing will reset the connection; on a unix socket, where there is no reset, it stays a close.
+int weft_reset_on_close(int descriptor);
 
 int weft_set_no_delay(int descriptor);
 int weft_set_send_buffer(int descriptor, int bytes);

@@ -1,7 +1,7 @@
 package import Pipeline
 
 /// Lets a call through only if the access policies of this service say so; otherwise 403, flag AZ, naming policy and rule.
-package final class Authz: ConnectionFilter, RequestHeadFilter {
+package final class Authz: ConnectionFilter, RequestHeadFilter, ReviewFilter {
     package static let name: FilterName = "authz"
 
     package struct Config: FilterConfig {
@@ -22,6 +22,7 @@ package final class Authz: ConnectionFilter, RequestHeadFilter {
     private let allowed: Counter
     private let denied: Counter
     private let shadowDenied: Counter
+    private let revoked: Counter
 
     package init(_ config: Config, _ stage: inout StageSetup) {
         isShadow = config.mode == .shadow
@@ -29,6 +30,7 @@ package final class Authz: ConnectionFilter, RequestHeadFilter {
         denied = stage.counter("denied_total", "Requests answered 403.")
         shadowDenied = stage.counter(
             "shadow_denied_total", "Requests let through that mode enforce, or enforcing the policies in shadow, would have answered 403.")
+        revoked = stage.counter("revoked_total", "Tunnels cut because the policies changed and no longer allow them.")
         if !stage.isInbound {
             stage.refuse(because: "access policies protect the called service: put authz into its inbound chain")
         }
@@ -45,11 +47,7 @@ package final class Authz: ConnectionFilter, RequestHeadFilter {
     package func onConnection(_ connection: borrowing Connection) -> ConnectionVerdict { .next }
 
     package func onRequestHead(_ exchange: borrowing Exchange) -> RequestVerdict {
-        let port = exchange.storage.pointee.connection.pointee.servicePort
-        let decision = table.decide(
-            AccessTable.Call(
-                peer: exchange.source.peer, port: port > 0 ? port : ownPort, method: exchange.storage.pointee.request.methodText,
-                path: exchange.storage.pointee.pathNow))
+        let decision = decide(exchange)
         if decision.isAllowed || isShadow {
             allowed.increment()
             if !decision.isAllowed || !decision.isAllowedWithShadow { shadowDenied.increment() }
@@ -57,5 +55,20 @@ package final class Authz: ConnectionFilter, RequestHeadFilter {
         }
         denied.increment()
         return .reply(403, pinned: decision.body, because: decision.reason, flag: .AZ)
+    }
+
+    package func onReview(_ exchange: borrowing Exchange) -> ConnectionVerdict {
+        let decision = decide(exchange)
+        if decision.isAllowed || isShadow { return .next }
+        revoked.increment()
+        return .refuse(because: decision.reason)
+    }
+
+    private func decide(_ exchange: borrowing Exchange) -> AccessTable.Decision {
+        let port = exchange.storage.pointee.connection.pointee.servicePort
+        return table.decide(
+            AccessTable.Call(
+                peer: exchange.source.peer, port: port > 0 ? port : ownPort, method: exchange.storage.pointee.request.methodText,
+                path: exchange.storage.pointee.pathNow))
     }
 }

@@ -116,7 +116,7 @@ package final class Retry: RequestHeadFilter, ResponseHeadFilter, FailureFilter 
         case .overflow: .breaker
         case .noEndpoint: .noEndpoint
         case .noRoute, .unknownDestination, .editsTooLarge, .suspendedTooLong, .filterFailed, .overloaded, .downstreamProtocol,
-            .downstreamTimedOut, .downstreamGone:
+            .downstreamTimedOut, .downstreamGone, .tunnelIdle, .accessRevoked, .shuttingDown:
             .denied
         }
     }

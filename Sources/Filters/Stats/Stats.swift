@@ -14,6 +14,9 @@ package final class Stats: RequestHeadFilter, OutcomeFilter {
     private let failures: Counter
     private let cancelled: Counter
     private let duration: Histogram
+    private let tunnels: Counter
+    private let tunnelRequestBytes: Counter
+    private let tunnelResponseBytes: Counter
     /// Nil below another `stats`: every call is counted once.
     private let calls: CallStats?
     private let isInbound: Bool
@@ -25,7 +28,10 @@ package final class Stats: RequestHeadFilter, OutcomeFilter {
         passes = stage.counter("passes_total", "Exchanges (below retry: attempts) that have ended.")
         failures = stage.counter("failures_total", "Of these, how many failed or were answered 500 and above.")
         cancelled = stage.counter("cancelled_total", "Of these, how many ended because the caller went away or a deadline above passed.")
-        duration = stage.histogram("duration_seconds", "Time from the request's head to the end.")
+        duration = stage.histogram("duration_seconds", "Time from the request's head to the end; for a tunnel, until it opened.")
+        tunnels = stage.counter("tunnels_total", "Tunnels (WebSocket and other upgrades) that have ended.")
+        tunnelRequestBytes = stage.counter("tunnel_request_bytes_total", "Bytes that they carried from the caller to the service.")
+        tunnelResponseBytes = stage.counter("tunnel_response_bytes_total", "Bytes that they carried from the service to the caller.")
         isInbound = stage.isInbound
         let chain = stage.isInbound ? stage.snapshot?.chain.inbound : stage.snapshot?.chain.outbound
         let topmost = chain?.first { $0.filter == "stats" }?.id
@@ -41,7 +47,9 @@ package final class Stats: RequestHeadFilter, OutcomeFilter {
     }
 
     package func onOutcome(_ exchange: borrowing Exchange, _ outcome: Outcome) {
-        let elapsed = exchange.now - exchange[began]
+        let isTunnel = outcome.status == 101
+        // How long a tunnel lives says nothing about how quickly the service answers.
+        let elapsed = (isTunnel ? exchange.storage.pointee.responseStartedAt : exchange.now) - exchange[began]
         inFlight.decrement()
         passes.increment()
         duration.record(elapsed)
@@ -49,6 +57,11 @@ package final class Stats: RequestHeadFilter, OutcomeFilter {
         case .cancelled: cancelled.increment()
         case .failed: failures.increment()
         case .completed, .replied, .superseded: if outcome.status >= 500 || outcome.status == 0 { failures.increment() }
+        }
+        if isTunnel {
+            tunnels.increment()
+            tunnelRequestBytes.add(exchange.storage.pointee.requestBytes)
+            tunnelResponseBytes.add(exchange.storage.pointee.responseBytes)
         }
         guard let calls else { return }
         let destination = exchange.storage.pointee.destination

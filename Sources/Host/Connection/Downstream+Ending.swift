@@ -38,6 +38,8 @@ extension Downstream {
         guard d.pointee.state != .closed else { return }
         let wasOpen = d.pointee.state == .open || d.pointee.state == .closing || d.pointee.state == .lingering
         d.pointee.state = .closed
+        // An orderly end was told to both already.
+        if d.pointee.tunnel.isOpen, d.pointee.hasBegun { d.pointee.tunnel.isCut = true }
         if d.pointee.hasBegun, let x = d.pointee.exchange {
             ChainRun(x).downstreamFailed(ProxyError(.downstreamGone), at: now)
             perform()
@@ -49,7 +51,7 @@ extension Downstream {
         }
         worker.w.pointee.loop.deregister(d.pointee.registration)
         worker.w.pointee.loop.cancel(d.pointee.timer)
-        d.pointee.transport.close()
+        if d.pointee.tunnel.isCut { d.pointee.transport.reset() } else { d.pointee.transport.close() }
         d.pointee.next?.pointee.previous = d.pointee.previous
         if let previous = d.pointee.previous {
             previous.pointee.next = d.pointee.next
@@ -134,6 +136,7 @@ extension Downstream {
             close()
         case .closing, .lingering: close()
         case .closed: break
+        case .open where d.pointee.tunnel.isOpen: Tunnel(d)?.cut(ProxyError(.tunnelIdle), because: "no byte either way within the idle timeout")
         case .open where d.pointee.isStalled:
             worker.w.pointee.stats.timeouts.increment()
             gone()

@@ -11,18 +11,22 @@ extension Downstream {
             switch action {
             case .startAttempt: attempt(x)
             case .cancelAttempt:
-                if let upstream = x.pointee.upstream {
+                if let upstream = x.pointee.upstream?.assumingMemoryBound(to: UpstreamStorage.self) {
                     x.pointee.upstream = nil
-                    Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).cancel()
+                    upstream.pointee.tunnel.isCut = upstream.pointee.tunnel.isOpen
+                    Upstream(upstream).cancel()
                 }
             case .forwardRequestBody(let piece, let isLast):
                 if let upstream = x.pointee.upstream {
                     Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).sendBody(piece, isLast: isLast)
                 }
             case .sendResponseHead: sendHead(x)
+            case .openTunnel: Tunnel.open(d, x)
             case .forwardResponseBody(let piece, let isLast): sendBody(piece, isLast: isLast)
             case .sendReply: sendReply(x)
-            case .cutDownstream: d.pointee.machine.abort()
+            case .cutDownstream:
+                d.pointee.machine.abort()
+                d.pointee.tunnel.isCut = d.pointee.tunnel.isOpen
             case .setTimer(let deadline):
                 d.pointee.exchangeDeadline = deadline
                 armTimer()
@@ -56,13 +60,32 @@ extension Downstream {
     }
 
     func sendHead(_ x: UnsafeMutablePointer<ExchangeStorage>) {
-        let plan = d.pointee.machine.sendsHead(status: x.pointee.response.status, framing: x.pointee.response.framing)
+        let plan = d.pointee.machine.sendsHead(
+            status: x.pointee.response.status, framing: x.pointee.response.framing, holdsBytes: holdsBytes(x))
         d.pointee.omitsBody = plan.omitsBody
         d.pointee.sendsChunks = plan.framing == .chunked
         d.pointee.wroteTrailers = false
         HeadEncoding.response(
             x, plan: plan, via: d.pointee.wayIn == .proxy ? worker.w.pointee.outboundHop.line : .empty, into: &d.pointee.output,
             &worker.w.pointee.buffers)
+    }
+
+    /// Whether anything has come behind a request for another protocol. What the socket holds counts too: how reads cut the bytes must
+    /// not matter.
+    private func holdsBytes(_ x: UnsafeMutablePointer<ExchangeStorage>) -> Bool {
+        guard x.pointee.request.asksUpgrade else { return false }
+        guard d.pointee.input.isEmpty, d.pointee.canRead, d.pointee.input.makeRoom(&worker.w.pointee.buffers) else {
+            return !d.pointee.input.isEmpty
+        }
+        switch d.pointee.transport.read(into: d.pointee.input.tail, count: d.pointee.input.room) {
+        case .bytes(let count):
+            d.pointee.input.filled(count)
+            return true
+        case .wouldBlock:
+            d.pointee.canRead = false
+            return false
+        case .closed, .failed: return false
+        }
     }
 
     func sendInterim(_ x: UnsafeMutablePointer<ExchangeStorage>) {
@@ -90,7 +113,7 @@ extension Downstream {
 
     func sendReply(_ x: UnsafeMutablePointer<ExchangeStorage>) {
         let plan = d.pointee.machine.sendsHead(
-            status: x.pointee.response.status, framing: .length(Int64(x.pointee.replyBody.count)))
+            status: x.pointee.response.status, framing: .length(Int64(x.pointee.replyBody.count)), holdsBytes: holdsBytes(x))
         HeadEncoding.reply(
             x, plan: plan, tellsReason: d.pointee.isInbound && d.pointee.filters.peer != nil && x.pointee.flag != .none,
             into: &d.pointee.output, &worker.w.pointee.buffers)
@@ -104,13 +127,22 @@ extension Downstream {
             x.pointee.upstream = nil
             Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).cancel()
         }
-        let old = x.pointee.chain
+        let old = x.pointee.chain, failure = x.pointee.error
         d.pointee.isOverByWish = x.pointee.requestEnded && !x.pointee.request.keepsAlive
         x.pointee.arena.freeAll()
         worker.w.pointee.giveExchange(x)
         d.pointee.exchange = nil
         d.pointee.hasBegun = false
         d.pointee.exchangeDeadline = .distantFuture
+        if d.pointee.tunnel.isOpen {
+            worker.w.pointee.tunnelCount -= 1
+            worker.w.pointee.stats.tunnelActive.decrement()
+            worker.w.pointee.stats.tunnelEnded(failure)
+            d.pointee.tunnelHeads?.deallocate()
+            d.pointee.tunnelHeads = nil
+            worker.releaseRetiredChains()
+            return close()
+        }
         if old != chain { worker.releaseRetiredChains() }
         guard d.pointee.responseEnded else {
             // Cut, or nobody is left to answer. What the service did say leaves first: head, body and end may have come at once.
@@ -189,6 +221,10 @@ extension Downstream {
     /// After a round of work: what was written leaves, on both sides, and a connection that is done closes.
     func settle() {
         guard d.pointee.state != .closed else { return }
+        if d.pointee.tunnel.isOpen {
+            Tunnel(d)?.settle()
+            return
+        }
         if let x = d.pointee.exchange, let upstream = x.pointee.upstream {
             Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).flush()
         }

@@ -7,7 +7,7 @@ extension Downstream {
     /// Takes bytes as far as the exchange and the upstream have room for them.
     func pump() {
         var steps = 0
-        while d.pointee.state == .open {
+        while d.pointee.state == .open, !d.pointee.tunnel.isOpen {
             d.pointee.resumesInput = false
             guard wantsInput else {
                 // What is out of the way on the other side makes room for more of a body.

@@ -41,6 +41,9 @@ struct DownstreamStorage {
     var trustEpoch: UInt32
     var counted = CountedConnection()
     var machine = ServerMachine()
+    var tunnel = TunnelSide()
+    /// Where the heads of a tunnel's exchange stand.
+    var tunnelHeads: UnsafeMutableRawPointer?
     var input = IOBuffer()
     var output = IOBuffer()
     var filters = ConnectionStorage()
@@ -125,6 +128,7 @@ struct Downstream: BitwiseCopyable {
         switch d.pointee.state {
         case .sniffing: sniff()
         case .handshaking: shakeHands()
+        case .open where d.pointee.tunnel.isOpen: Tunnel(d)?.handle(readiness, of: .caller)
         case .open, .closing:
             let directions = d.pointee.transport.directions(for: readiness)
             if directions.read { d.pointee.canRead = true }

@@ -25,6 +25,7 @@ enum HeadEncoding {
             writer.copyFields(head.headers, skipping: dropped)
             hops.write(x.pointee.request, id: x.pointee.requestID, to: &writer)
             append(x.pointee.requestEdits, to: &writer)
+            if x.pointee.offersUpgrade { Upgrade.writeOffer(of: head.headers, to: &writer) }
             return writer.finish(head.framing)
         }
     }
@@ -43,6 +44,23 @@ enum HeadEncoding {
             writer.lines(via)
             append(x.pointee.responseEdits, to: &writer)
             return writer.finish(plan.framing, connection: plan.connection)
+        }
+    }
+
+    /// The 101 that opens a tunnel.
+    static func agreement(
+        _ x: UnsafeMutablePointer<ExchangeStorage>, via: Bytes, into output: inout IOBuffer, _ pool: inout BufferPool
+    ) {
+        var dropped = x.pointee.response.dropped
+        let table = x.pointee.response.headers
+        drop(edited: x.pointee.responseEdits, of: table, from: &dropped)
+        write(&output, &pool) { writer in
+            writer.statusLine(101, reason: x.pointee.response.reason)
+            writer.copyFields(table, skipping: dropped)
+            writer.lines(via)
+            append(x.pointee.responseEdits, to: &writer)
+            Upgrade.writeAgreement(table, to: &writer)
+            return writer.finish(.none)
         }
     }
 

@@ -8,6 +8,8 @@ package struct Bounds: BitwiseCopyable, Sendable {
     package var bodyProgressTime = Nanoseconds.seconds(60)
     /// A kept-alive connection without a request: closed in silence.
     package var downstreamIdleTime = Nanoseconds.seconds(300)
+    /// A tunnel (WebSocket) that moves no byte in either direction: cut. It is the only time limit tunnels have; Envoy's for TCP.
+    package var tunnelIdleTime = Nanoseconds.seconds(3_600)
     /// An upstream connection in the pool; below the 60–75 s after which common servers close theirs, so that we are first.
     package var upstreamIdleTime = Nanoseconds.seconds(50)
     /// TCP connect and TLS handshake of an upstream together: `connectTimedOut`.

@@ -108,6 +108,9 @@ struct IOBuffer: BitwiseCopyable {
     /// All that was read so far stays in place until `unpin`.
     mutating func pin() { pinned = start }
 
+    /// What is pinned.
+    var front: Bytes { Bytes(base.map { UnsafePointer($0.assumingMemoryBound(to: UInt8.self)) }, count: pinned) }
+
     /// The exchange is over: what is unread moves to the front; nothing unread, and the memory goes back to the pool.
     mutating func unpin(_ pool: inout BufferPool) {
         pinned = 0

@@ -29,6 +29,9 @@ struct UpstreamStorage {
     var endIsNear = false
     var writeFailed = false
     var isClosing = false
+    /// It counts among its pool's connections.
+    var isPooled = true
+    var tunnel = TunnelSide()
     /// Whether the request's body goes out in chunks of our own.
     var sendsChunks = false
     var wroteTrailers = false
@@ -43,6 +46,13 @@ struct UpstreamStorage {
     /// Neighbours in the pool's idle list.
     var next: UnsafeMutablePointer<UpstreamStorage>?
     var previous: UnsafeMutablePointer<UpstreamStorage>?
+
+    /// Serves no request any more.
+    mutating func leavePool() {
+        guard isPooled else { return }
+        isPooled = false
+        pool.pointee.count -= 1
+    }
 }
 
 /// Acts for one upstream connection: connects, sends what the runner ordered, turns the answer's bytes into events.
@@ -129,6 +139,9 @@ struct Upstream: BitwiseCopyable {
             u.pointee.state = .handshaking
             shakeHands(readiness)
         case .handshaking: shakeHands(readiness)
+        case .ready where u.pointee.tunnel.isOpen:
+            guard let x = u.pointee.exchange else { return }
+            Tunnel(Downstream(owner: x).d)?.handle(readiness, of: .service)
         case .ready:
             let directions = u.pointee.transport.directions(for: readiness)
             if directions.read { u.pointee.canRead = true }
@@ -183,7 +196,7 @@ struct Upstream: BitwiseCopyable {
         u.pointee.exchange = x
         x.pointee.upstream = UnsafeMutableRawPointer(u)
         if u.pointee.state == .ready { countForPair(x) }
-        u.pointee.machine.begin(x.pointee.request.method)
+        u.pointee.machine.begin(x.pointee.request.method, asksUpgrade: x.pointee.offersUpgrade)
         u.pointee.sendsChunks = false
         u.pointee.wroteTrailers = false
         u.pointee.hasHead = false
@@ -260,7 +273,7 @@ struct Upstream: BitwiseCopyable {
     func receive() {
         var steps = 0
         let downstream = u.pointee.exchange.map(Downstream.init(owner:))
-        while u.pointee.state == .ready, !u.pointee.isClosing {
+        while u.pointee.state == .ready, !u.pointee.isClosing, !u.pointee.tunnel.isOpen {
             let x = u.pointee.exchange
             if let downstream, x != nil, !downstream.acceptsBody {
                 downstream.settle()
@@ -313,7 +326,18 @@ struct Upstream: BitwiseCopyable {
         case .bodyEnd(let consumed, let isReusable):
             u.pointee.input.drop(consumed)
             finishResponse(x, isReusable: isReusable)
-        case .switched: fail(ProxyError(.upstreamProtocol))
+        case .switched(let count):
+            guard Upgrade.isAgreed(x.pointee.response.headers, on: x.pointee.request.headers) else {
+                fail(ProxyError(.upstreamProtocol))
+                break
+            }
+            u.pointee.input.drop(count)
+            u.pointee.input.pin()
+            u.pointee.hasHead = true
+            ChainRun(x).switched(at: now)
+            let downstream = Downstream(owner: x)
+            downstream.perform()
+            Tunnel(downstream.d)?.relay()
         case .reject: fail(ProxyError(.upstreamProtocol, isProvablyUnsent: u.pointee.machine.isUnsent))
         }
         return true
@@ -391,7 +415,7 @@ struct Upstream: BitwiseCopyable {
     // MARK: Ends
 
     /// The attempt failed, and the connection with it.
-    private func fail(_ error: ProxyError) {
+    func fail(_ error: ProxyError) {
         let x = u.pointee.exchange
         u.pointee.exchange = nil
         close()
@@ -454,8 +478,8 @@ struct Upstream: BitwiseCopyable {
         let worker = self.worker
         worker.w.pointee.loop.deregister(u.pointee.registration)
         worker.w.pointee.loop.cancel(u.pointee.timer)
-        u.pointee.transport.close()
-        u.pointee.pool.pointee.count -= 1
+        if u.pointee.tunnel.isCut { u.pointee.transport.reset() } else { u.pointee.transport.close() }
+        u.pointee.leavePool()
         worker.w.pointee.stats.upstreamActive.decrement()
         u.pointee.counted.end()
         // Buffers and storage stay until the turn ends: callers further up the stack still look at them.

@@ -228,6 +228,17 @@ package final class Dataplane {
         }
     }
 
+    /// Tunnels do not end by themselves: those that are open yet have had their time.
+    package func cutTunnels(inbound: Bool) {
+        for loop in loops {
+            loop.thread.mailbox.post { _ in
+                loop.worker.worker.cutTunnels(ProxyError(.shuttingDown), because: "the sidecar shuts down") {
+                    $0.pointee.isInbound == inbound
+                }
+            }
+        }
+    }
+
     /// Inbound requests still being served.
     package func inboundInFlight() -> Int { inFlight(inbound: true) }
 

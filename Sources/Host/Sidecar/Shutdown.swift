@@ -46,6 +46,7 @@ final class Shutdown {
             let count = sidecar.dataplane.inboundInFlight()
             guard isLate || count == 0 else { break }
             if count > 0 { sidecar.log.warning("\(count) inbound requests did not end in time and are cut") }
+            sidecar.dataplane.cutTunnels(inbound: true)
             enter(.outbound, atMost: sidecar.settings.drain.outboundMax)
         case .outbound:
             // The application may still be working: its port stays until it is gone, or has long enough asked nothing.
@@ -62,6 +63,7 @@ final class Shutdown {
     }
 
     private func flush() {
+        sidecar.dataplane.cutTunnels(inbound: false)
         enter(.flushing, atMost: sidecar.settings.drain.flushMax)
         guard let exporter = sidecar.exporter else { return enter(.done, atMost: .zero) }
         exporter.flush { [unowned self] in enter(.done, atMost: .zero) }

@@ -103,6 +103,9 @@ package enum Socket {
         UInt32(exactly: weft_peer_user(descriptor))
     }
 
+    /// Makes the coming close a reset.
+    package static func resetOnClose(_ descriptor: Int32) { _ = weft_reset_on_close(descriptor) }
+
     /// Ends our sending direction only.
     package static func finishWriting(_ descriptor: Int32) { _ = weft_finish_writing(descriptor) }
 }

@@ -199,6 +199,26 @@ package struct Transport: BitwiseCopyable, @unchecked Sendable {
         Socket.finishWriting(descriptor)
     }
 
+    /// As `finishWriting`, for a stream that goes on in the other direction: there the farewell must not be lost, or the peer takes
+    /// the end for a cut. False if it waits for room: call again when the socket is writable.
+    package mutating func endWriting() -> Bool {
+        if let connection, isEstablished, !flags.contains(.isBroken) {
+            ERR_clear_error()
+            let result = SSL_shutdown(connection)
+            let waits = result < 0 && SSL_get_error(connection, result) == SSL_ERROR_WANT_WRITE
+            ERR_clear_error()
+            if waits { return false }
+        }
+        Socket.finishWriting(descriptor)
+        return true
+    }
+
+    /// As `close`, and the peer sees that it was no orderly end.
+    package mutating func reset() {
+        Socket.resetOnClose(descriptor)
+        close()
+    }
+
     /// Reads and throws away what has arrived, up to `count` bytes. A socket closed with unread bytes resets the connection,
     /// which can destroy an alert or a reply on its way; so a refusing side finishes writing, drains, and closes.
     package func drain(count: Int = 65_536) {

@@ -69,8 +69,12 @@ struct Worker: BitwiseCopyable {
         let goesStrict = w.pointee.acceptsPlaintext && !update.acceptsPlaintext
         w.pointee.acceptsPlaintext = update.acceptsPlaintext
         if goesStrict, w.pointee.serverTLS != nil {
+            cutTunnels(ProxyError(.accessRevoked), because: "the mesh takes no plaintext any more") {
+                $0.pointee.isInbound && !$0.pointee.filters.isTLS
+            }
             closeConnections { $0.pointee.isInbound && $0.pointee.state != .sniffing && !$0.pointee.filters.isTLS }
         }
+        reviewTunnels()
         releaseRetiredChains()
         closeOldest()
     }
@@ -89,6 +93,15 @@ struct Worker: BitwiseCopyable {
             guard let pool, pool.pointee.expected != nil else { continue }
             while let idle = pool.pointee.idle { Upstream(idle).close() }
         }
+        // Tunnels make no next request: they are asked at once.
+        cutTunnels(ProxyError(.accessRevoked), because: "the trust it was opened under is gone") { d in
+            guard let tunnel = Tunnel(d) else { return false }
+            return !isTrusted(d.pointee.transport, by: server) || !isTrusted(tunnel.u.pointee.transport, by: client)
+        }
+    }
+
+    private func isTrusted(_ transport: Transport, by context: TLSContext?) -> Bool {
+        !transport.isTLS || context?.trusts(peerOf: transport) == true
     }
 
     private func retire(_ chain: UnsafeMutablePointer<Chain>) {
@@ -110,6 +123,9 @@ struct Worker: BitwiseCopyable {
     /// A loop keeps so many old chains and no more: what still runs on the oldest is cut.
     private func closeOldest() {
         while w.pointee.retired.count > HostLimits.retiredChainsMax, let oldest = w.pointee.retired.first {
+            cutTunnels(ProxyError(.shuttingDown), because: "too many config changes since it was opened") {
+                $0.pointee.exchange?.pointee.chain == oldest
+            }
             closeConnections { $0.pointee.hasBegun && $0.pointee.exchange?.pointee.chain == oldest }
             releaseRetiredChains()
             if w.pointee.retired.first == oldest { break }
@@ -121,6 +137,29 @@ struct Worker: BitwiseCopyable {
         while let d = next {
             next = d.pointee.next
             if matches(d) { Downstream(d).close() }
+        }
+    }
+
+    // MARK: Tunnels
+
+    /// Tunnels outlive the policies they were opened under: the new ones decide anew.
+    private func reviewTunnels() {
+        forEachTunnel { tunnel in
+            let downstream = Downstream(tunnel.d)
+            if !ChainRun(tunnel.x).review(under: downstream.chain, at: w.pointee.loop.now) { downstream.perform() }
+        }
+    }
+
+    func cutTunnels(_ error: ProxyError, because reason: Reason, _ matches: (UnsafeMutablePointer<DownstreamStorage>) -> Bool) {
+        forEachTunnel { if matches($0.d) { $0.cut(error, because: reason) } }
+    }
+
+    private func forEachTunnel(_ body: (Tunnel) -> Void) {
+        guard w.pointee.tunnelCount > 0 else { return }
+        var next = w.pointee.connections
+        while let d = next {
+            next = d.pointee.next
+            if let tunnel = Tunnel(d) { body(tunnel) }
         }
     }
 

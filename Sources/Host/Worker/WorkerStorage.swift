@@ -48,6 +48,8 @@ struct WorkerStorage: ~Copyable {
     /// The other end of that list.
     var oldestConnection: UnsafeMutablePointer<DownstreamStorage>?
     var connectionCount = 0
+    /// Of these, how many are one end of a tunnel.
+    var tunnelCount = 0
     /// Connections with something to send once this turn's events have been looked at, first come first.
     var firstToSettle: UnsafeMutablePointer<DownstreamStorage>?
     var lastToSettle: UnsafeMutablePointer<DownstreamStorage>?
@@ -139,6 +141,15 @@ struct WorkerStats {
     let acceptShed: Counter
     let idleShed: Counter
     let memoryShed: Counter
+    let tunnelActive: Gauge
+    let tunnelBytesReceived: Counter
+    let tunnelBytesSent: Counter
+    private let tunnelsCompleted: Counter
+    private let tunnelsLeft: Counter
+    private let tunnelsFailed: Counter
+    private let tunnelsIdle: Counter
+    private let tunnelsRevoked: Counter
+    private let tunnelsShutDown: Counter
 
     init(_ stats: StatsRegistry, loop: Int) {
         downstreamOpened = stats.counter("weft_downstream_connections_total", "Connections accepted from callers.", loop: loop)
@@ -163,6 +174,31 @@ struct WorkerStats {
         idleShed = stats.counter("weft_idle_shed_total", "Idle connections closed for want of file descriptors.", loop: loop)
         memoryShed = stats.counter(
             "weft_memory_shed_total", "Requests refused because the buffers of their loop are used up.", loop: loop)
+        tunnelActive = stats.gauge("weft_tunnels", "Tunnels (WebSocket and other upgrades) that are open.", loop: loop)
+        tunnelBytesReceived = stats.counter("weft_tunnel_received_bytes_total", "Bytes of tunnels from callers to services.", loop: loop)
+        tunnelBytesSent = stats.counter("weft_tunnel_sent_bytes_total", "Bytes of tunnels from services to callers.", loop: loop)
+        let ended = { (why: String) in
+            stats.counter(
+                "weft_tunnels_ended_total", "Tunnels that are over: both ends finished, one broke off, or why the sidecar cut them.",
+                labels: [StatsRegistry.Label("why", why)], loop: loop)
+        }
+        tunnelsCompleted = ended("finished")
+        tunnelsLeft = ended("caller")
+        tunnelsFailed = ended("service")
+        tunnelsIdle = ended("idle")
+        tunnelsRevoked = ended("policy")
+        tunnelsShutDown = ended("shutdown")
         timeouts = stats.counter("weft_downstream_timeouts_total", "Connections closed because the caller was too slow.", loop: loop)
+    }
+
+    func tunnelEnded(_ error: ProxyError?) {
+        switch error?.kind {
+        case nil: tunnelsCompleted.increment()
+        case .downstreamGone: tunnelsLeft.increment()
+        case .tunnelIdle: tunnelsIdle.increment()
+        case .accessRevoked: tunnelsRevoked.increment()
+        case .shuttingDown: tunnelsShutDown.increment()
+        default: tunnelsFailed.increment()
+        }
     }
 }

@@ -10,6 +10,9 @@ package enum Action: BitwiseCopyable {
     case forwardRequestBody(Bytes, isLast: Bool)
     /// Send the service's response head downstream, with its edits.
     case sendResponseHead
+    /// Send the upstream's 101 downstream, with its edits, and then whatever comes from either end to the other. Report with
+    /// `tunnelPassed`, `tunnelEnded`, `attemptFailed`, `downstreamFailed`.
+    case openTunnel
     /// Send a piece of the response's body downstream.
     case forwardResponseBody(Bytes, isLast: Bool)
     /// Send our own answer downstream: `response.status`, the response edits and `replyBody`.

@@ -48,6 +48,7 @@ package struct Chain: ~Copyable {
     package let responseBody: PhaseList<any ResponseBodyFilter>
     package let failure: PhaseList<any FailureFilter>
     package let outcome: PhaseList<any OutcomeFilter>
+    package let reviews: PhaseList<any ReviewFilter>
     package let router: any DestinationResolver
     /// From the `tls` stage; nil without one.
     package let transport: TransportSecurity?
@@ -77,6 +78,7 @@ package struct Chain: ~Copyable {
         responseBody = PhaseList(rows) { $0 as? any ResponseBodyFilter }
         failure = PhaseList(rows) { $0 as? any FailureFilter }
         outcome = PhaseList(rows) { $0 as? any OutcomeFilter }
+        reviews = PhaseList(rows) { $0 as? any ReviewFilter }
         self.router = router
         transport = first.lazy.compactMap({ $0 as? any TransportFilter }).first?.transport
         self.owned = owned
@@ -89,6 +91,18 @@ package struct Chain: ~Copyable {
             let verdict = self.connection.filters[index].onConnection(connection)
             if case .refuse = verdict { return verdict }
             index &+= 1
+        }
+        return .next
+    }
+
+    /// Runs the review phase for a tunnel that began under another chain.
+    package borrowing func review(_ x: UnsafeMutablePointer<ExchangeStorage>, scope: Int) -> ConnectionVerdict {
+        let row = scope < scopeCount ? scope : 0
+        var entry = 0
+        while entry < reviews.count {
+            let verdict = unsafe reviews.filters[row &* reviews.count &+ entry].onReview(Exchange(x))
+            if case .refuse = verdict { return verdict }
+            entry &+= 1
         }
         return .next
     }

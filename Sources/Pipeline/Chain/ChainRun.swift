@@ -31,7 +31,7 @@ package struct ChainRun {
     package var acceptsRequestBody: Bool {
         switch unsafe x.pointee.state {
         case .waiting, .responding: unsafe !x.pointee.requestEnded
-        case .descending, .suspended, .backingOff, .replying, .ended: false
+        case .descending, .suspended, .backingOff, .tunnelling, .replying, .ended: false
         }
     }
 
@@ -76,7 +76,7 @@ package struct ChainRun {
         switch unsafe x.pointee.state {
         case .waiting:
             unsafe climbFailure(error, below: Int(x.pointee.reached))
-        case .responding:
+        case .responding, .tunnelling:
             // Too late for another answer: the caller sees a cut, every pass a failure.
             unsafe x.pointee.error = error
             unsafe x.pointee.flag = error.flag
@@ -98,7 +98,7 @@ package struct ChainRun {
         unsafe x.pointee.now = now
         switch unsafe x.pointee.state {
         case .ended, .replying: return
-        case .waiting, .responding: unsafe x.pointee.actions.pointee.push(.cancelAttempt)
+        case .waiting, .responding, .tunnelling: unsafe x.pointee.actions.pointee.push(.cancelAttempt)
         case .suspended where unsafe x.pointee.suspendedInBody: unsafe x.pointee.actions.pointee.push(.cancelAttempt)
         case .descending, .suspended, .backingOff: break
         }
@@ -283,7 +283,7 @@ package struct ChainRun {
     // MARK: Up
 
     /// Takes the response head in `x.response` up through the stages above `stage`, then sends it.
-    private func climbResponse(below stage: Int) {
+    func climbResponse(below stage: Int) {
         let chain = unsafe x.pointee.chain
         var entry = unsafe Int(chain.pointee.responseHead.start[stage]) - 1
         while entry >= 0 {
@@ -313,6 +313,7 @@ package struct ChainRun {
             unsafe x.pointee.actions.pointee.push(.sendReply)
             return end(.replied)
         }
+        if unsafe x.pointee.response.status == 101 { return openTunnel() }
         unsafe x.pointee.state = .responding
         unsafe x.pointee.error = nil
         var index = 0
@@ -446,6 +447,8 @@ package struct ChainRun {
         unsafe x.pointee.expiredStage = Int16(timer.stage)
         switch unsafe x.pointee.state {
         case .ended, .replying: return
+        // A tunnel has no deadlines.
+        case .tunnelling: return
         case .responding:
             unsafe x.pointee.error = error
             unsafe x.pointee.flag = error.flag
@@ -467,7 +470,7 @@ package struct ChainRun {
         climbFailure(error, below: stage + 1)
     }
 
-    private func rearm() {
+    func rearm() {
         var earliest = Instant.distantFuture
         var index = 0
         while unsafe index < Int(x.pointee.timerCount) {
@@ -481,7 +484,7 @@ package struct ChainRun {
 
     // MARK: Ends
 
-    private func end(_ kind: Outcome.Kind) {
+    func end(_ kind: Outcome.Kind) {
         endPasses(from: 0, kind)
         unsafe x.pointee.state = .ended
         unsafe x.pointee.replay.free()

@@ -100,6 +100,8 @@ package struct ExchangeStorage: BitwiseCopyable {
         case backingOff
         /// The service's final response head has gone downstream.
         case responding
+        /// The service agreed to another protocol: bytes flow both ways (`ChainRun+Tunnel`).
+        case tunnelling
         /// A reply of our own goes downstream; what still comes from the caller is dropped.
         case replying
         /// Every pass has ended.
@@ -151,6 +153,9 @@ package struct ExchangeStorage: BitwiseCopyable {
     /// The response head came while the request lane was suspended within the body; it climbs when the lane goes on.
     package var holdsResponse = false
     package var editFailed = false
+    /// All of that direction has been passed on, and its end.
+    package var tunnelRequestEnded = false
+    package var tunnelResponseEnded = false
 
     // Destination and attempt.
     package var destination = Destination()

@@ -1,14 +1,16 @@
 /// The one table from error to answer: status, flag, and the words a person reads.
 extension ProxyError {
-    /// 0 for a caller that is gone: nobody is left to answer.
+    /// 0 for a caller that is gone: nobody is left to answer. What only befalls tunnels, whose answer is long out, has a status for
+    /// the sake of order.
     package var status: UInt16 {
         switch kind {
+        case .accessRevoked: 403
         case .noRoute: 404
-        case .downstreamTimedOut: 408
+        case .downstreamTimedOut, .tunnelIdle: 408
         case .downstreamProtocol: 400
         case .editsTooLarge, .suspendedTooLong, .filterFailed: 500
         case .upstreamProtocol, .responseCut, .unknownDestination: 502
-        case .connectFailed, .connectTimedOut, .tlsFailed, .upstreamReset, .overflow, .noEndpoint, .overloaded: 503
+        case .connectFailed, .connectTimedOut, .tlsFailed, .upstreamReset, .overflow, .noEndpoint, .overloaded, .shuttingDown: 503
         case .timedOut: 504
         case .downstreamGone: 0
         }
@@ -23,10 +25,11 @@ extension ProxyError {
         case .overflow: .UO
         case .noEndpoint: .UH
         case .noRoute, .unknownDestination: .NR
-        case .editsTooLarge, .suspendedTooLong, .filterFailed: .LR
+        case .editsTooLarge, .suspendedTooLong, .filterFailed, .shuttingDown: .LR
+        case .accessRevoked: .AZ
         case .overloaded: .OM
         case .downstreamProtocol: .DPE
-        case .downstreamTimedOut: .SI
+        case .downstreamTimedOut, .tunnelIdle: .SI
         case .downstreamGone: .DC
         }
     }
@@ -51,6 +54,9 @@ extension ProxyError {
         case .downstreamProtocol: "the request's body is malformed\n"
         case .downstreamTimedOut: "the request's body did not arrive in time\n"
         case .downstreamGone: "the caller went away\n"
+        case .tunnelIdle: "the tunnel moved nothing for too long\n"
+        case .accessRevoked: "what allowed the tunnel is gone\n"
+        case .shuttingDown: "the sidecar shuts down\n"
         }
     }
 }

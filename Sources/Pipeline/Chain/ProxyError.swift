@@ -38,6 +38,12 @@ public struct ProxyError: Error, BitwiseCopyable, Hashable, Sendable {
         case downstreamTimedOut
         /// The caller went away.
         case downstreamGone
+        /// A tunnel moved no byte in either direction for too long.
+        case tunnelIdle
+        /// A policy, or the trust it was opened under, no longer lets a tunnel go on.
+        case accessRevoked
+        /// The sidecar goes, and the tunnel did not end in time.
+        case shuttingDown
     }
 
     @frozen
@@ -56,7 +62,7 @@ public struct ProxyError: Error, BitwiseCopyable, Hashable, Sendable {
         switch kind {
         case .connectFailed, .connectTimedOut, .tlsFailed, .upstreamReset, .responseCut, .upstreamProtocol, .timedOut: .upstream
         case .overflow, .noEndpoint, .noRoute, .unknownDestination, .editsTooLarge, .suspendedTooLong, .filterFailed,
-            .overloaded:
+            .overloaded, .tunnelIdle, .accessRevoked, .shuttingDown:
             .sidecar
         case .downstreamProtocol, .downstreamTimedOut, .downstreamGone: .downstream
         }
@@ -97,7 +103,7 @@ public enum ResponseFlag: UInt8, BitwiseCopyable, Hashable, Sendable, CaseIterab
     case DC
     /// Downstream protocol error.
     case DPE
-    /// Downstream made no progress.
+    /// Downstream made no progress, or a tunnel none at either end.
     case SI
 
     public var text: StaticString {

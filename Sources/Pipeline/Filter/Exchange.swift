@@ -160,7 +160,7 @@ extension ExchangeStorage {
     }
 
     package var canRetry: Bool {
-        guard state != .responding, !replay.isLost else { return false }
+        guard state != .responding, state != .tunnelling, !replay.isLost else { return false }
         // A body that nobody kept can be sent again only if none of it went out.
         return requestBytes == 0 || replay.limit > 0
     }

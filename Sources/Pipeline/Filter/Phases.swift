@@ -10,6 +10,7 @@
 /// | response body | ``ResponseBodyFilter`` | per piece, upwards | – |
 /// | failure | ``FailureFilter`` | something below failed, upwards | pass, reply, retry |
 /// | outcome | ``OutcomeFilter`` | exactly once per pass, bottom-up | – |
+/// | review | ``ReviewFilter`` | the config changed while a tunnel is open: once per tunnel | next, refuse |
 ///
 /// Filters are made once per event loop and distinct config, and hold nothing that must survive a config change: that is
 /// what ``StageSetup/shared(_:)`` is for. They are called on one thread, never re-entrantly.
@@ -61,6 +62,13 @@ public protocol FailureFilter: Filter {
 public protocol OutcomeFilter: Filter {
     /// Gives back what the pass took: permits, probes, gauges.
     func onOutcome(_ exchange: borrowing Exchange, _ outcome: Outcome)
+}
+
+/// Decides anew on what was let through under an older config and still goes on: tunnels, such as WebSockets.
+public protocol ReviewFilter: Filter {
+    /// `exchange` is the tunnel's request as it came, edits included. It has no pass of this filter: its slots are another's, and
+    /// edits are of no effect. A refused tunnel is cut.
+    func onReview(_ exchange: borrowing Exchange) -> ConnectionVerdict
 }
 
 /// The chain's last request stage: knows where a request is bound and picks the endpoint.

@@ -13,7 +13,8 @@ package enum ClientEvent: Equatable, Sendable {
     /// The response is complete. `isReusable`: the connection may go to the pool; otherwise close it now, together with a
     /// request that may still be under way.
     case bodyEnd(consumed: Int, isReusable: Bool)
-    /// The protocol switch that was asked for: `head` is filled, bytes behind it are of the new protocol.
+    /// A protocol switch, to somebody who asked for one: `head` is filled, bytes behind it are of the new protocol. That it is one
+    /// of those asked for is left to be checked (``Upgrade/isAgreed(_:on:)``); the machine takes no more part.
     case switched(byteCount: Int)
     /// The upstream broke the protocol: close. 502 if no response head has gone out, else cut the response without a terminator.
     case reject(HTTP1Fault)
@@ -126,7 +127,9 @@ package struct ClientMachine: BitwiseCopyable {
     private mutating func takeHead(_ head: borrowing ResponseHead, byteCount: Int) -> ClientEvent {
         let status = unsafe head.status
         if status == 101 {
-            guard asksUpgrade else { return refuse(.unaskedSwitch) }
+            let namesUpgrade = unsafe head.namesUpgrade
+            // Before all of the request is out, the rest of it would be read as the other protocol.
+            guard asksUpgrade, namesUpgrade, requestEnded else { return refuse(.unaskedSwitch) }
             state = .switched
             keepsAlive = false
             return .switched(byteCount: byteCount)

@@ -17,6 +17,7 @@ package enum HTTP1Fault: UInt8, BitwiseCopyable, Error, Sendable, CaseIterable {
     case missingHost, repeatedHost, malformedHost, differingHost
     case malformedConnection, protectedConnectionOption
     case unknownExpectation
+    case malformedUpgrade, upgradeWithBody
     case loop
     // Body
     case malformedChunkSize, malformedChunk, malformedExtension, extensionsTooLarge
@@ -79,6 +80,8 @@ package enum HTTP1Fault: UInt8, BitwiseCopyable, Error, Sendable, CaseIterable {
         case .malformedConnection: "malformed connection header"
         case .protectedConnectionOption: "connection header names a protected header"
         case .unknownExpectation: "unknown expectation"
+        case .malformedUpgrade: "malformed upgrade header"
+        case .upgradeWithBody: "upgrade of a request with a body"
         case .loop: "the request has come by here before"
         case .malformedChunkSize: "malformed chunk size"
         case .malformedChunk: "malformed chunk"

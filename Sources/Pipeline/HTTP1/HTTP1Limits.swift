@@ -25,6 +25,8 @@ package enum HTTP1Limits {
     package static let trailersBytesMax = 8 * 1024
     /// Lines of a trailer section. 431.
     package static let trailersMax = 32
+    /// Protocols that a head may name in `upgrade`: browsers name one, and nobody needs a choice of many. 400.
+    package static let upgradeProtocolsMax = 8
     /// 1xx responses before one final response; more is a loop of the upstream's. 502.
     package static let interimResponsesMax = 16
     /// Bytes of an unwanted request body that are read and dropped to save the connection; past it a new connection is

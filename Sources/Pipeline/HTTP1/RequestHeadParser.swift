@@ -102,15 +102,30 @@ package struct RequestHeadParser: BitwiseCopyable {
         unsafe head.minorVersion = minorVersion
         unsafe head.keepsAlive = framing.keepsAlive(minorVersion: minorVersion)
         unsafe head.expectsContinue = expectsContinue
-        unsafe head.asksUpgrade = framing.saysUpgrade && framing.hasUpgrade && minorVersion >= 1
         unsafe head.framing =
             framing.isChunked ? .chunked : framing.length >= 0 ? .length(framing.length) : .none
         unsafe head.headers.isWireFormat = true
+        unsafe head.asksUpgrade = false
+        if framing.saysUpgrade, framing.hasUpgrade, let fault = unsafe takeOffer(into: &head) { return fault }
         if framing.namesOthers { unsafe framing.dropNamedLines(head.headers) }
         unsafe head.dropped = framing.dropped
         unsafe head.forwarding = forwarding
         unsafe head.authority = hostIndex >= 0 ? head.headers.value(hostIndex) : .empty
         return unsafe RequestTarget.read(input.slice(targetStart, targetEnd), scratch: scratch, into: &head)
+    }
+
+    /// HTTP/1.0 knows no upgrade (RFC 9110 §7.8). Nobody knows where a body would end and the other protocol begin (CVE-2026-58055),
+    /// and nobody who means it sends one.
+    private func takeOffer(into head: inout RequestHead) -> HTTP1Fault? {
+        guard minorVersion >= 1 else { return nil }
+        switch unsafe Upgrade.offer(of: head.headers) {
+        case .nothing: return nil
+        case .malformed: return .malformedUpgrade
+        case .some:
+            guard unsafe head.framing.isEmpty else { return .upgradeWithBody }
+            unsafe head.asksUpgrade = true
+            return nil
+        }
     }
 
     // MARK: Request line

@@ -75,6 +75,7 @@ package struct ResponseHeadParser: BitwiseCopyable {
         unsafe head.reason = input.slice(reasonStart, reasonEnd)
         unsafe head.minorVersion = minorVersion
         unsafe head.keepsAlive = framing.keepsAlive(minorVersion: minorVersion)
+        unsafe head.namesUpgrade = framing.saysUpgrade && framing.hasUpgrade
         unsafe head.headers.isWireFormat = true
         unsafe head.dropped = framing.dropped
         return nil

@@ -12,7 +12,8 @@ package enum ServerEvent: Equatable, Sendable {
     /// The request is complete. Drop `consumed` bytes; what follows is the next request, for later. After
     /// ``ServerMachine/AfterResponse/drain`` it is the rest of the last request that is over: call again for the next.
     case bodyEnd(consumed: Int)
-    /// The bytes belong to the next request. Keep them and read no more until ``ServerMachine/responseEnded()``.
+    /// The bytes belong to the next request. Keep them and read no more until ``ServerMachine/responseEnded()``. Or, behind a
+    /// request for another protocol, to nobody yet: see ``ServerMachine/switched()``.
     case paused
     /// If no response head has gone out: answer with the fault's status. Then close. Ends the exchange if there is one.
     case reject(HTTP1Fault)
@@ -24,6 +25,7 @@ package enum ServerEvent: Equatable, Sendable {
 ///
 ///     request:   idle --> head --> body --> complete ----------------+
 ///     response:             none --> head sent --> complete ---------+--> idle, or closed
+///                            +-----> switched (101): the bytes are no longer the machine's
 ///
 /// Requests are served one at a time: pipelined ones wait in the receive buffer, so answers cannot change places (RFC 9112
 /// §9.3.2). Plain old data; the machine points into no buffer and knows no clock.
@@ -34,7 +36,7 @@ package struct ServerMachine: BitwiseCopyable {
         case draining
         case closed
     }
-    private enum Response: UInt8 { case none, headSent, complete }
+    private enum Response: UInt8 { case none, headSent, complete, switched }
 
     private var parser = RequestHeadParser()
     private var decoder = BodyDecoder(.none)
@@ -42,6 +44,7 @@ package struct ServerMachine: BitwiseCopyable {
     private var response: Response = .none
     private var hasHeadBytes = false
     private var isHead = false
+    private var asksUpgrade = false
     private var minorVersion: UInt8 = 1
     /// The connection may serve another request, as far as is known.
     private var keepsAlive = true
@@ -103,7 +106,7 @@ package struct ServerMachine: BitwiseCopyable {
     package mutating func receivedEnd() -> OnEnd {
         keepsAlive = false
         switch request {
-        case .complete where response != .complete: return .finishResponse
+        case .complete where response == .none || response == .headSent: return .finishResponse
         // Complete too, only that nobody has fetched ``ServerEvent/bodyEnd(consumed:)`` yet.
         case .body where decoder.hasEnded: return .finishResponse
         case .head where !hasHeadBytes, .complete, .draining, .closed:
@@ -150,9 +153,13 @@ package struct ServerMachine: BitwiseCopyable {
     }
 
     /// The final response head is about to be written. `framing` is that of the response as it came or was made.
-    package mutating func sendsHead(status: UInt16, framing: BodyFraming) -> ResponsePlan {
+    ///
+    /// `holdsBytes`: something has come behind a request that is complete. If that asked for another protocol and is refused, it may
+    /// be of that protocol, or a request smuggled behind (CVE-2025-64763, CVE-2026-2833): nobody reads it, the connection closes.
+    package mutating func sendsHead(status: UInt16, framing: BodyFraming, holdsBytes: Bool = false) -> ResponsePlan {
         assert(response == .none && status >= 200)
         response = .headSent
+        if asksUpgrade, holdsBytes { keepsAlive = false }
         let omitsBody = isHead || status == 204 || status == 304
         var plan = ResponsePlan(framing: .none, omitsBody: omitsBody, connection: .none)
         if !omitsBody {
@@ -175,6 +182,15 @@ package struct ServerMachine: BitwiseCopyable {
             plan.connection = .keepAlive
         }
         return plan
+    }
+
+    /// The 101 that the upstream answered to this request's wish goes out: what has come and comes behind the request is of the
+    /// protocol agreed on, and the machine takes no more part. Not before: no byte of the caller's is a tunnel's until then.
+    package mutating func switched() {
+        assert(asksUpgrade && response == .none && (request == .complete || decoder.hasEnded))
+        request = .complete
+        response = .switched
+        keepsAlive = false
     }
 
     package enum AfterResponse: Equatable, Sendable {
@@ -240,6 +256,7 @@ package struct ServerMachine: BitwiseCopyable {
     private mutating func begin(_ head: borrowing RequestHead) {
         unsafe decoder = BodyDecoder(head.framing)
         isHead = unsafe head.method == .head
+        asksUpgrade = unsafe head.asksUpgrade
         minorVersion = unsafe head.minorVersion
         let asked = unsafe head.keepsAlive
         keepsAlive = keepsAlive && asked

@@ -117,7 +117,8 @@ package struct RequestHead: BitwiseCopyable {
     /// The target was in absolute form (`http://payment.weft/`), as a proxy receives it.
     package var isAbsoluteForm = false
     package var framing: BodyFraming = .none
-    /// The caller would like another protocol; its `upgrade` line is among `dropped`.
+    /// The caller would like another protocol, one that may travel on (``Upgrade``), and has sent no body; its `upgrade` lines are
+    /// among `dropped`.
     package var asksUpgrade = false
     /// Lines that end here: hop-by-hop ones, those Connection names, and those the encoder writes anew.
     package var dropped = FieldMask()
@@ -136,6 +137,8 @@ package struct ResponseHead: BitwiseCopyable {
     package var minorVersion: UInt8 = 1
     package var keepsAlive = true
     package var framing: BodyFraming = .none
+    /// It names a protocol in `upgrade`, and `connection` says so.
+    package var namesUpgrade = false
     /// As in ``RequestHead/dropped``. The content-length of a response that has no body (to HEAD, 304) is not among them.
     package var dropped = FieldMask()
     package var headers = unsafe HeaderTable()

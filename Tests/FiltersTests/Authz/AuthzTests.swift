@@ -196,6 +196,27 @@ struct AuthzTests {
         #expect(status(harness, .get("/harmless")) == 403)
     }
 
+    @Test("An open tunnel is cut when the policies no longer let its caller do what it asked for, and only then")
+    func tunnels() throws {
+        let order = policy("order", .allow, from: [.service(namespace: "default", name: "order")])
+        let stages = #"["stats","authz"]"#
+        let harness = try ChainHarness(stages, inbound: true, world: HarnessWorld(own: "payment", access: AccessPart(allowsByDefault: true)))
+        harness.upstream = { _, _ in .switchProtocol("websocket") }
+        let open = { (source: String) in harness.start(.get("/chat", headers: ["connection": "upgrade", "upgrade": "websocket"], source: source)) }
+        let kept = open(Self.order), denied = open(Self.analytics)
+        harness.advance(by: .seconds(1))
+        #expect(kept.answer.isTunnel && denied.answer.isTunnel)
+        try harness.swap(stages, access: AccessPart(allowsByDefault: true, policies: [order]))
+        #expect(!kept.answer.isFinished)
+        #expect(denied.answer.isCut && denied.answer.flag == .AZ && denied.answer.reason.contains("default/order"), "\(denied.answer.reason)")
+        #expect(harness.stat("weft_authz_revoked_total") == 1 && harness.stat("weft_authz_denied_total") == 0)
+        // In shadow it is only counted.
+        try harness.swap(#"["stats",{"filter":"authz","config":{"mode":"shadow"}}]"#, access: AccessPart(allowsByDefault: false))
+        #expect(!kept.answer.isFinished)
+        try harness.swap(stages, access: AccessPart(allowsByDefault: false))
+        #expect(kept.answer.isCut && harness.gaugesNotZero == [])
+    }
+
     @Test("In an outbound chain it is refused, with the reason")
     func outbound() throws {
         do {

@@ -18,11 +18,18 @@ final class MeshPair {
         func withLock<Result>(_ body: (inout [String]) -> Result) -> Result { list.withLock { body(&$0) } }
     }
 
-    /// - Parameter expected: the service that the calling side means to reach.
-    init(expected: String = "payment", caller: LocalIdentity?, callerTrusts: [Certificate]? = nil, authority: TestAuthority, workers: Int = 1, answers: Bool = true) throws {
+    /// - Parameters:
+    ///   - expected: the service that the calling side means to reach.
+    ///   - answers: whether the application answers at all.
+    ///   - handle: the application, if it is to do something else than to be paid.
+    init(
+        expected: String = "payment", caller: LocalIdentity?, callerTrusts: [Certificate]? = nil, authority: TestAuthority,
+        workers: Int = 1, answers: Bool = true, handle: (@Sendable (RawConnection, Int) -> Void)? = nil
+    ) throws {
         self.authority = authority
         let heads = self.heads
-        server = RawServer { service, _ in
+        server = RawServer { service, number in
+            if let handle { return handle(service, number) }
             while case let head = service.readHead(), !head.isEmpty {
                 heads.withLock { $0.append(head) }
                 if answers { service.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Weft-Reason: UO\r\n\r\npaid") }

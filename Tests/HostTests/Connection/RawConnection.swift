@@ -111,6 +111,12 @@ final class RawConnection: @unchecked Sendable {
         return take(buffer.count)
     }
 
+    /// What was read along with something else.
+    func takeBuffered() -> [UInt8] {
+        defer { buffer = [] }
+        return buffer
+    }
+
     private func take(_ count: Int) -> String {
         defer { buffer.removeFirst(count) }
         return String(decoding: buffer[..<count], as: UTF8.self)

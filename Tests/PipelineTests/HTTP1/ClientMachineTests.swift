@@ -77,13 +77,6 @@ struct ClientMachineTests {
         #expect(upstream.answer(text) == .reject(.tooManyInterimResponses))
     }
 
-    @Test("A protocol is switched only if that was asked for")
-    func switching() {
-        let text = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: weft-push/1\r\n\r\n"
-        #expect(Upstream().answer(text) == .reject(.unaskedSwitch))
-        #expect(Upstream(asksUpgrade: true).answer(text) == .switched(byteCount: text.utf8.count))
-    }
-
     @Test("A response to HEAD has no body, whatever it announces")
     func head() {
         let upstream = Upstream(.head)

@@ -67,6 +67,7 @@ enum Grammar {
         var length: Int?
         var isChunked = false
         var closes = false
+        var saysUpgrade = false
 
         func values(_ name: String) -> [String] { all.filter { $0.name == name }.map { text($0.value) } }
 
@@ -93,6 +94,7 @@ enum Grammar {
             let kept = ["content-length", "transfer-encoding", "host", "authorization", "cookie", "forwarded", "via", "x-request-id", "x-real-ip"]
             guard !options.contains(where: { kept.contains($0) || $0.hasPrefix("x-forwarded-") || $0.hasPrefix("x-weft-") }) else { return nil }
             closes = options.contains("close") || isOld && !options.contains("keep-alive")
+            saysUpgrade = options.contains("upgrade")
         }
     }
 
@@ -113,6 +115,13 @@ enum Grammar {
             func values(_ name: String) -> [String] { fields.values(name) }
             (length, isChunked, closes) = (fields.length, fields.isChunked, fields.closes)
             guard values("expect").count <= 1, values("expect").allSatisfy({ $0.lowercased() == "100-continue" }) else { return nil }
+            if fields.saysUpgrade, !isOld {
+                let offered = values("upgrade").flatMap { $0.split(separator: ",") }.map { text(trim(Array($0.utf8))) }.filter { !$0.isEmpty }
+                let kinds = offered.map { $0.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(String.init) }
+                guard offered.count <= 8, kinds.allSatisfy({ $0.allSatisfy { isToken(Array($0.utf8)) } }) else { return nil }
+                let travels = kinds.contains { !["h2c", "h2", "http", "tls"].contains($0[0].lowercased()) }
+                guard !travels || !isChunked && (length ?? 0) == 0 else { return nil }
+            }
             // Where to.
             let hosts = values("host")
             guard hosts.count <= 1, hosts.allSatisfy(isAuthority), isOld || hosts.count == 1 else { return nil }

@@ -117,6 +117,11 @@ struct GrammarTests {
             "Connection: close, host", "Connection: Transfer-Encoding", "Connection: content-length", "Connection: x-forwarded-client-cert", "Connection: X-Weft-A", "Connection: via", "Connection: a b", "Connection: a;b",
             "Connection: ,,close,,", "Connection:", "Expect: 100-Continue", "Expect: 100-continue, x", "Expect: 200-ok", "Expect:", "Expect: 100-continue\r\nExpect: 100-continue", "Content_Length: 5", "transfer_encoding: chunked",
             "Host: a", "host: a", "HOST: b", "Content-Length: 0\r\nContent-Length: 0", "Content-Length: 0\r\ncontent-length: 1", "Upgrade: h2c\r\nConnection: upgrade, http2-settings\r\nHTTP2-Settings: a", "TE: chunked",
+            "Connection: Upgrade\r\nUpgrade: websocket", "Connection: Upgrade\r\nUpgrade: a/1, b\r\nUpgrade: c", "Connection: Upgrade\r\nUpgrade:", "Connection: Upgrade\r\nUpgrade: a b", "Connection: Upgrade\r\nUpgrade: a/", "Connection: Upgrade\r\nUpgrade: /1",
+            "Connection: Upgrade\r\nUpgrade: a/1/2", "Connection: Upgrade\r\nUpgrade: a,b,c,d,e,f,g,h,i", "Upgrade: a b", "Connection: Upgrade\r\nUpgrade: a\r\nContent-Length: 0", "Connection: Upgrade\r\nUpgrade: h2c, HTTP/2.0, TLS/1.2",
+        ]),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n@\r\n\r\nx", [
+            "Connection: Upgrade\r\nUpgrade: websocket", "Connection: Upgrade\r\nUpgrade: h2c", "Connection: Upgrade\r\nUpgrade: h2c, websocket", "Connection: Upgrade\r\nUpgrade: TLS/1.2", "Upgrade: websocket", "Connection: Upgrade",
         ]),
         ("@ / HTTP/1.1\r\nHost: a\r\n\r\n", ["GET", "get", "G", "", " ", "GET ", "\tGET", "G\u{0}T", "G(T", "G:T", "CONNECT", "connect", "\"GET\"", "\u{e9}", String(repeating: "A", count: 32), String(repeating: "A", count: 33), "PRI"]),
         ("GET / @\r\nHost: a\r\n\r\n", [

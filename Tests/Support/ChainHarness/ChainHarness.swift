@@ -45,6 +45,7 @@ public final class ChainHarness {
             case head(Int, [String: String])
             case body(String, isLast: Bool)
             case failure(ProxyError)
+            case switched([String: String])
             case timer(Int)
         }
         var at: Instant
@@ -150,14 +151,23 @@ public final class ChainHarness {
 
     // MARK: Chains
 
-    /// Makes another chain current, as a config change does: exchanges in flight finish on theirs, shared state is kept.
+    /// Makes another chain current, as a config change does: exchanges in flight finish on theirs, tunnels are reviewed, shared state
+    /// is kept.
     public func swap(_ stages: String) throws { try swap(to: Self.snapshot(stages, direction, world)) }
+
+    package func swap(_ stages: String, access: AccessPart) throws {
+        world.access = access
+        try swap(stages)
+    }
 
     package func swap(to snapshot: Snapshot) throws {
         generation += 1
         let fresh = try Self.build(snapshot, direction, registry, context, generation: generation)
         retired.append(chain)
         chain = fresh
+        for exchange in exchanges.values {
+            if !exchange.run.review(under: chain, at: now) { perform(exchange) }
+        }
         releaseUnused()
     }
 
@@ -259,6 +269,9 @@ public final class ChainHarness {
             }
             if isLast { exchange.attemptIsOver() }
             exchange.run.responseBody(exchange.pinned(text), isLast: isLast, at: now)
+        case .switched(let headers):
+            exchange.fillResponse(101, headers)
+            exchange.run.switched(at: now)
         case .failure(let error):
             exchange.attemptIsOver()
             exchange.run.attemptFailed(error, at: now)
@@ -271,7 +284,7 @@ public final class ChainHarness {
         events.append(Event(at: now + delay, number: eventNumber, exchange: exchange, attempt: attempt, what: what))
     }
 
-    private func perform(_ exchange: HarnessExchange) {
+    func perform(_ exchange: HarnessExchange) {
         repeat {
             while let action = actions.pointee.pop() { perform(action, exchange) }
         } while deliverBody(exchange)
@@ -299,6 +312,7 @@ public final class ChainHarness {
         case .sendResponseHead: exchange.sendResponseHead()
         case .forwardResponseBody(let piece, _): exchange.forwardResponseBody(piece)
         case .sendReply: exchange.sendReply()
+        case .openTunnel: exchange.openTunnel()
         case .cutDownstream: exchange.cutDownstream()
         case .setTimer(let time):
             let number = exchange.setTimer()
@@ -326,6 +340,7 @@ public final class ChainHarness {
             later(.head(status, [:]))
             later(.body("ha", isLast: false))
             later(.failure(ProxyError(.responseCut)))
+        case .switchProtocol(let name): later(.switched(["connection": "upgrade", "upgrade": name]))
         case .garbage: later(.failure(ProxyError(.upstreamProtocol)))
         case .hang: break
         }

@@ -11,6 +11,8 @@ public struct HarnessAnswer: Sendable {
     public var reason = ""
     /// The answer was made by a stage, not by the service.
     public var isLocal = false
+    /// The service agreed to another protocol, and bytes went both ways.
+    public var isTunnel = false
     /// The answer began and was cut off.
     public var isCut = false
     /// Every pass has ended.

@@ -97,6 +97,7 @@ public final class HarnessExchange {
         storage.pointee.request.authority = pin(request.authority)
         storage.pointee.request.framing = request.body.isEmpty ? .none : .chunked
         fill(&storage.pointee.request.headers, request.headers)
+        storage.pointee.request.asksUpgrade = request.headers.contains { $0.name == "upgrade" }
     }
 
     func fillResponse(_ status: Int, _ headers: [String: String]) {
@@ -176,6 +177,12 @@ public final class HarnessExchange {
     func cutDownstream() {
         demand(hasHead, "a cut of an answer that has not begun")
         answer.isCut = true
+    }
+
+    func openTunnel() {
+        demand(attemptOut != 0, "a tunnel without an attempt")
+        sendResponseHead()
+        answer.isTunnel = true
     }
 
     func setTimer() -> Int {

@@ -85,6 +85,8 @@ public enum UpstreamBehaviour: Sendable {
     case resetAfterHead(Int)
     /// A head, half of the body, and then the connection breaks.
     case resetWithinBody(Int)
+    /// A 101 to this protocol.
+    case switchProtocol(String)
     /// Bytes that are no HTTP.
     case garbage
     /// Nothing, ever.

@@ -1,0 +1,47 @@
+extension ExchangeStorage {
+    /// The attempt asks for another protocol: the caller did, and no filter took the wish away.
+    package var offersUpgrade: Bool {
+        guard unsafe request.asksUpgrade else { return false }
+        if requestEdits.isEmpty { return true }
+        if case .untouched = requestEdits.answer(for: Upgrade.header) { return true }
+        return false
+    }
+
+    /// Moves the heads out of the receive buffers into `memory`, so that a tunnel, which may idle for hours, holds no buffer meanwhile.
+    ///
+    /// `received` and `answered` are all the bytes that views of the two heads may point to; `memory` has room for both.
+    package mutating func moveHeads(request received: Bytes, response answered: Bytes, to memory: UnsafeMutableRawPointer) {
+        let first = unsafe HeadMove(received, to: memory)
+        unsafe request.methodText = first.moved(request.methodText)
+        unsafe request.target = first.moved(request.target)
+        unsafe request.path = first.moved(request.path)
+        unsafe request.query = first.moved(request.query)
+        unsafe request.authority = first.moved(request.authority)
+        unsafe request.headers.base = first.moved(request.headers.base)
+        let second = unsafe HeadMove(answered, to: memory + received.count)
+        unsafe response.reason = second.moved(response.reason)
+        unsafe response.headers.base = second.moved(response.headers.base)
+    }
+}
+
+/// A copy of bytes, and what views into the original become: views into the copy. Others stay.
+@safe
+private struct HeadMove {
+    private let original: Bytes
+    private let copy: UnsafePointer<UInt8>
+
+    init(_ original: Bytes, to memory: UnsafeMutableRawPointer) {
+        self.original = original
+        if let base = unsafe original.base { unsafe memory.copyMemory(from: base, byteCount: original.count) }
+        unsafe copy = UnsafePointer(memory.assumingMemoryBound(to: UInt8.self))
+    }
+
+    func moved(_ view: Bytes) -> Bytes { unsafe Bytes(moved(view.base), count: view.count) }
+
+    func moved(_ pointer: UnsafePointer<UInt8>?) -> UnsafePointer<UInt8>? {
+        guard let pointer = unsafe pointer, let start = unsafe original.base, unsafe pointer >= start,
+            unsafe pointer < start + original.count
+        else { return unsafe pointer }
+        return unsafe copy + (pointer - start)
+    }
+}
