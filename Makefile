@@ -13,14 +13,15 @@ BUILD_PACKAGES := libssl-dev libzstd-dev pkg-config
 # Clients, servers and checkers of others that tests hold the mesh against.
 TEST_PACKAGES := curl openssl nginx wrk prometheus python3 python3-requests chromium
 
-.PHONY: help setup setup-test build demo test install uninstall bench clean
+.PHONY: help setup setup-test build demo test test-sanitize install uninstall bench clean
 
 help:
-	@echo "make demo      build, and watch a mesh at work (Ctrl-C ends it)"
-	@echo "make test      run all tests"
-	@echo "make build     build the binary: $(WEFT)"
-	@echo "make install   copy it to $(PREFIX)/bin (PREFIX=...)"
-	@echo "make bench     measure it against nginx, HAProxy and Envoy (BENCH=folder of the suite)"
+	@echo "make demo           build, and watch a mesh at work (Ctrl-C ends it)"
+	@echo "make test           run all tests (WEFT_SLOW=1: also the one that builds us once more)"
+	@echo "make test-sanitize  run those without processes under ThreadSanitizer, then AddressSanitizer"
+	@echo "make build          build the binary: $(WEFT)"
+	@echo "make install        copy it to $(PREFIX)/bin (PREFIX=...)"
+	@echo "make bench          measure it against nginx, HAProxy and Envoy (BENCH=folder of the suite)"
 
 setup:
 	@command -v $(SWIFT) >/dev/null || { echo "a Swift toolchain, 6.3 or newer, is needed: https://swift.org/install"; exit 1; }
@@ -39,6 +40,11 @@ demo: build
 # Tests that start processes use the release build: what they measure and kill is what is shipped.
 test: setup-test build
 	WEFT_BINARY=$(CURDIR)/$(WEFT) $(SWIFT) test
+
+# Races, memory errors and leaks, in debug builds of their own.
+test-sanitize: setup
+	SWIFT=$(SWIFT) .ci/sanitize thread
+	SWIFT=$(SWIFT) .ci/sanitize address
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin

@@ -42,6 +42,9 @@ extension Snapshot {
         return denied
     }
 
+    /// Where the workload itself is called.
+    var ownPorts: [Int] { traffic.services.filter { $0.name == traffic.workload.service }.map(\.port) }
+
     /// What the outbound chain marks requests with.
     var stamp: String? {
         for stage in chain.outbound where stage.filter == "witness" && stage.id == "top" {

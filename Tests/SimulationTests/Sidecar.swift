@@ -59,9 +59,7 @@ final class Sidecar {
                 interval: Self.exportInterval, answerWithin: .seconds(2), backoff: Backoff(base: .milliseconds(200), max: .seconds(4))),
             at: node.now)
         var snapshot = Snapshot.waiting(for: node.workload)
-        do {
-            for (text, _) in node.disk.values { try SnapshotCodec.decode(text.part.inSnapshot, text.text, into: &snapshot) }
-        } catch { preconditionFailure("the last good snapshot cannot be read: \(error)") }
+        for (text, _) in node.disk.values { world.read(text, into: &snapshot) }
         self.snapshot = snapshot
         installed = node.disk.mapValues(\.index)
         denied = snapshot.denied
@@ -163,9 +161,7 @@ final class Sidecar {
     /// What a pushed part would make of the snapshot.
     private func candidate(_ text: PartText) -> Snapshot {
         var candidate = snapshot
-        do {
-            try SnapshotCodec.decode(text.part.inSnapshot, text.text, into: &candidate)
-        } catch { world.violate("\(node.name) cannot read \(text.part) \(text.version): \(error)") }
+        world.read(text, into: &candidate)
         return candidate
     }
 
@@ -176,7 +172,7 @@ final class Sidecar {
             let text = PartText(pushed.part, text: String(decoding: pushed.body, as: UTF8.self))
             if text.version != pushed.version { world.violate("\(node.name): \(pushed.part) \(pushed.version) has another body") }
             let candidate = candidate(text)
-            let problems = harnesses(pushed.part).flatMap { $0.check(candidate) }
+            let problems = chains(unlike: candidate).flatMap { $0.check(candidate) }
             if !problems.isEmpty { refused.insert(pushed.version) }
             if pushed.part == .chain, let stamp = candidate.stamp {
                 if problems.isEmpty { acceptedStamps.insert(stamp) } else { refusedStamps.insert(stamp) }
@@ -187,12 +183,22 @@ final class Sidecar {
         }
     }
 
-    /// The chains that a part concerns.
-    private func harnesses(_ part: SnapshotPart) -> [ChainHarness] {
-        switch part {
-        case .access, .trust: [inbound]
-        case .chain, .traffic: [outbound, inbound]
+    /// The chains that would not be built the same again: those that a part concerns, and that it changes anything for.
+    private func chains(unlike candidate: Snapshot) -> [ChainHarness] {
+        var chains: [ChainHarness] = []
+        let isDomainNew = candidate.trust.trustDomain != snapshot.trust.trustDomain
+        if isDomainNew || candidate.traffic != snapshot.traffic || candidate.chain.outbound != snapshot.chain.outbound
+            || candidate.chain.outboundSettings != snapshot.chain.outboundSettings
+        {
+            chains.append(outbound)
         }
+        if isDomainNew || candidate.access != snapshot.access || candidate.traffic.inboundSettings != snapshot.traffic.inboundSettings
+            || candidate.ownPorts != snapshot.ownPorts || candidate.chain.inbound != snapshot.chain.inbound
+            || candidate.chain.inboundSettings != snapshot.chain.inboundSettings
+        {
+            chains.append(inbound)
+        }
+        return chains
     }
 
     private func install(_ pushed: PushedPart) {
@@ -202,7 +208,7 @@ final class Sidecar {
         if index < installed[pushed.part] ?? 0 { world.violate("\(node.name) went back to an older \(pushed.part)") }
         if refused.contains(pushed.version) { world.violate("\(node.name) installs a \(pushed.part) that it refused") }
         do {
-            for harness in harnesses(pushed.part) { try harness.swap(to: candidate) }
+            for harness in chains(unlike: candidate) { try harness.swap(to: candidate) }
         } catch { return world.violate("\(node.name) accepted a \(pushed.part) that does not build: \(error)") }
         snapshot = candidate
         installed[pushed.part] = index

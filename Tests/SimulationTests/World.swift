@@ -44,6 +44,10 @@ final class World {
     var cuts: [String: [UInt64]] = [:]
     var acknowledgedBatches: [String: UInt64] = [:]
     private(set) var violations: [String] = []
+    /// Snapshots that hold what a part's text says, by its version.
+    private var readings: [String: Snapshot] = [:]
+    /// Of the store, when it was last checked.
+    var checkedRevision: UInt64 = 0
 
     // How much happened.
     var requestNumber = 0
@@ -237,6 +241,7 @@ final class World {
     private func startPlane() throws(StoreError) {
         let plane = try Plane(files, schemas: schemas, world: self)
         self.plane = plane
+        checkedRevision = 0
         trace.note("control plane starts")
         checkRecovery(plane)
     }
@@ -262,6 +267,24 @@ final class World {
     func redeemed(_ token: String) {
         redemptions[token, default: 0] += 1
         if redemptions[token] != 1 { violate("join token \(token) was used twice") }
+    }
+
+    /// Reads a part as a sidecar does, but each text once, however many sidecars it goes to.
+    func read(_ text: PartText, into snapshot: inout Snapshot) {
+        if readings[text.version] == nil {
+            var reading = snapshot
+            do {
+                try SnapshotCodec.decode(text.part.inSnapshot, text.text, into: &reading)
+                readings[text.version] = reading
+            } catch { violate("\(text.part) \(text.version) cannot be read: \(error)") }
+        }
+        guard let reading = readings[text.version] else { return }
+        switch text.part {
+        case .trust: snapshot.trust = reading.trust
+        case .access: snapshot.access = reading.access
+        case .traffic: snapshot.traffic = reading.traffic
+        case .chain: snapshot.chain = reading.chain
+        }
     }
 
     func published(_ text: PartText, to sidecar: String) {

@@ -4,6 +4,7 @@ import Glibc
 import Host
 import Pipeline
 import Testing
+import WeftTesting
 
 @testable import ControlPlane
 
@@ -55,7 +56,7 @@ final class PlaneWorld {
 
     @discardableResult
     func turn(seconds: Int64 = 10, until done: () -> Bool) -> Bool {
-        let end = Clock.monotonic() + .seconds(seconds)
+        let end = Clock.monotonic() + Patience.seconds(seconds)
         while !done(), Clock.monotonic() < end { loop.turn(waitingAtMost: .milliseconds(20)) }
         return done()
     }
@@ -64,7 +65,9 @@ final class PlaneWorld {
 
     func call(_ request: ServiceRequest, at target: ServiceTarget) throws -> ServiceResponse {
         var outcome: Result<ServiceResponse, ServiceFailure>?
-        let call = ServiceClient.send(request, to: target, on: loop) { outcome = $0 }
+        var limits = ServiceLimits()
+        limits.bodyTimeout = .nanoseconds(limits.bodyTimeout.count * Patience.factor)
+        let call = ServiceClient.send(request, to: target, on: loop, limits) { outcome = $0 }
         turn { outcome != nil }
         call.cancel()
         return try #require(outcome).get()

@@ -2,6 +2,7 @@ import Glibc
 import Pipeline
 import Synchronization
 import Testing
+import WeftTesting
 
 @testable import Host
 
@@ -39,7 +40,7 @@ final class RelayWorld {
 
     /// Everything a request held has come back.
     func isReleased(upstreams: Int64 = 0) -> Bool {
-        let end = Clock.monotonic() + .seconds(5)
+        let end = Clock.monotonic() + Patience.seconds(5)
         while Clock.monotonic() < end {
             if value("weft_downstream_connections") == 0, value("weft_upstream_connections") <= upstreams, plane.inboundInFlight() == 0 { return true }
             usleep(5_000)
@@ -308,7 +309,7 @@ struct RelayTests {
             try world.plane.apply(DataplaneTests.snapshot())
             usleep(2_000)
         }
-        let end = Clock.monotonic() + .seconds(20)
+        let end = Clock.monotonic() + Patience.seconds(20)
         while left.count.load(ordering: .relaxed) > 0, Clock.monotonic() < end { usleep(5_000) }
         #expect(bad.count.load(ordering: .relaxed) == 0)
         #expect(good.count.load(ordering: .relaxed) == 800)

@@ -2,6 +2,7 @@ import Filters
 import Glibc
 import Pipeline
 import Synchronization
+import WeftTesting
 
 @testable import Host
 
@@ -68,7 +69,7 @@ final class SidecarWorld {
     /// False if it did not come true in time.
     @discardableResult
     func turn(seconds: Int64 = 10, until done: () -> Bool) -> Bool {
-        let end = Clock.monotonic() + .seconds(seconds)
+        let end = Clock.monotonic() + Patience.seconds(seconds)
         while !done() {
             guard Clock.monotonic() < end else { return false }
             sidecar?.loop.turn(waitingAtMost: .milliseconds(1))

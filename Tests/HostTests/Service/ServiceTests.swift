@@ -2,6 +2,7 @@ import Glibc
 import Pipeline
 import Synchronization
 import Testing
+import WeftTesting
 
 @testable import Host
 
@@ -18,12 +19,14 @@ final class ServiceWorld {
     }
 
     func turn(until done: () -> Bool, seconds: Int64 = 10) {
-        let end = Clock.monotonic() + .seconds(seconds)
+        let end = Clock.monotonic() + Patience.seconds(seconds)
         while !done(), Clock.monotonic() < end { loop.turn(waitingAtMost: .milliseconds(50)) }
     }
 
     func call(_ request: ServiceRequest, tls: (context: TLSContext, peer: ExpectedPeer)? = nil, limits: ServiceLimits = ServiceLimits()) -> Result<ServiceResponse, ServiceFailure>? {
         var outcome: Result<ServiceResponse, ServiceFailure>?
+        var limits = limits
+        limits.bodyTimeout = .nanoseconds(limits.bodyTimeout.count * Patience.factor)
         ServiceClient.send(request, to: ServiceTarget(address, tls: tls), on: loop, limits) { outcome = $0 }
         turn(until: { outcome != nil })
         return outcome

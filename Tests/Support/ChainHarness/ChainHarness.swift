@@ -175,8 +175,11 @@ public final class ChainHarness {
     public var retiredChains: Int { retired.count }
 
     private func releaseUnused() {
-        for old in retired where old.pointee.users == 0 { ChainBuilder.release(old) }
-        retired.removeAll { $0.pointee.users == 0 }
+        retired.removeAll { old in
+            guard old.pointee.users == 0 else { return false }
+            ChainBuilder.release(old)
+            return true
+        }
     }
 
     /// Why a snapshot could not be swapped to, without doing it; empty if it could.
