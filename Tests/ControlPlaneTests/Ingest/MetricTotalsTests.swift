@@ -162,7 +162,8 @@ struct MetricTotalsTests {
             }
         }
         #expect(totals.figures(over: .seconds(60), at: now + .seconds(70)) { $0.destination }.isEmpty)
-        #expect(totals.total(series())?.count == 120 * 85, "totals do not forget")
+        let whole: UInt64 = 120 * 85
+        #expect(totals.total(series())?.count == whole, "totals do not forget")
         #expect(totals.figures(over: .seconds(60), at: now) { $0.destination == "x" ? 1 : nil }.isEmpty)
     }
 

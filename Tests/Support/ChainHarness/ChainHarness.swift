@@ -28,8 +28,7 @@ public final class ChainHarness {
     package let context = BuildContext(loops: 1)
     private let direction: ChainBuilder.Direction
     private let registry: FilterRegistry
-    private let actions: UnsafeMutablePointer<ActionRing>
-    private let pool: UnsafeMutablePointer<BlockPool>
+    private let memory = HarnessMemory()
     private var random: Random
     private var chain: UnsafeMutablePointer<Chain>
     private var retired: [UnsafeMutablePointer<Chain>] = []
@@ -83,10 +82,6 @@ public final class ChainHarness {
         ]
         registry = FilterRegistry(standard + filters)
         random = Random(seed: seed)
-        actions = .allocate(capacity: 1)
-        actions.initialize(to: ActionRing())
-        pool = .allocate(capacity: 1)
-        pool.initialize(to: BlockPool())
         chain = try Self.build(snapshot, direction, registry, context, generation: 1)
     }
 
@@ -94,10 +89,6 @@ public final class ChainHarness {
         exchanges.removeAll()
         events.removeAll()
         for chain in retired + [chain] { ChainBuilder.release(chain) }
-        actions.deinitialize(count: 1)
-        actions.deallocate()
-        pool.deinitialize(count: 1)
-        pool.deallocate()
         for peer in peers.values {
             peer.pointee.spiffeID.base?.deallocate()
             peer.deallocate()
@@ -117,7 +108,7 @@ public final class ChainHarness {
     public func start(_ request: HarnessRequest) -> HarnessExchange {
         started += 1
         let exchange = HarnessExchange(
-            request, chain: chain, actions: actions, pool: pool, peer: request.source.map(peer),
+            request, chain: chain, shared: memory, peer: request.source.map(peer),
             wayIn: request.wayIn ?? (direction == .inbound ? .inbound : .servicePort(0)), servicePort: direction == .inbound ? 8080 : 0,
             slot: started, draw: random.next(), seed: random.next(), now: now)
         exchanges[ObjectIdentifier(exchange)] = exchange
@@ -289,7 +280,7 @@ public final class ChainHarness {
 
     func perform(_ exchange: HarnessExchange) {
         repeat {
-            while let action = actions.pointee.pop() { perform(action, exchange) }
+            while let action = memory.actions.pointee.pop() { perform(action, exchange) }
         } while deliverBody(exchange)
         if exchange.answer.isFinished, exchanges.removeValue(forKey: ObjectIdentifier(exchange)) != nil { releaseUnused() }
     }

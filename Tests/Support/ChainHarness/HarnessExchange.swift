@@ -13,6 +13,8 @@ public final class HarnessExchange {
     var pending: [String]
     let request: HarnessRequest
 
+    /// An exchange may be looked at after its harness is gone.
+    private let shared: HarnessMemory
     private let memory: ExchangeMemory
     private let block: UnsafeMutableRawPointer
     private let connection: UnsafeMutablePointer<ConnectionStorage>
@@ -22,12 +24,12 @@ public final class HarnessExchange {
     let chain: UnsafeMutablePointer<Chain>
 
     init(
-        _ request: HarnessRequest, chain: UnsafeMutablePointer<Chain>, actions: UnsafeMutablePointer<ActionRing>,
-        pool: UnsafeMutablePointer<BlockPool>, peer: UnsafePointer<PeerRecord>?, wayIn: WayIn, servicePort: Int, slot: UInt32, draw: UInt64,
+        _ request: HarnessRequest, chain: UnsafeMutablePointer<Chain>, shared: HarnessMemory, peer: UnsafePointer<PeerRecord>?, wayIn: WayIn, servicePort: Int, slot: UInt32, draw: UInt64,
         seed: UInt64, now: Instant
     ) {
         self.request = request
         self.chain = chain
+        self.shared = shared
         pending = request.body
         block = .allocate(byteCount: ExchangeMemory.byteCount, alignment: 16)
         memory = ExchangeMemory(block: block)
@@ -38,7 +40,7 @@ public final class HarnessExchange {
         connection.pointee.servicePort = UInt16(servicePort)
         memory.storage.initialize(
             to: ExchangeStorage(
-                chain: chain, actions: actions, connection: connection, memory: memory, pool: pool, random: Random(seed: seed), now: now))
+                chain: chain, actions: shared.actions, connection: connection, memory: memory, pool: shared.pool, random: Random(seed: seed), now: now))
         run = ChainRun(memory.storage)
         storage.pointee.wayIn = wayIn
         storage.pointee.draw = draw
