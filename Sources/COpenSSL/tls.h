@@ -179,6 +179,45 @@ static inline int weft_tls_peer_in_time(SSL *connection, X509 *leaf) {
     return 1;
 }
 
+/// The first eight bytes of the issuer's key id (RFC 5280 §4.2.1.1), or of the certificate's own; 0 if it has none.
+static inline uint64_t weft_tls_key_id(const ASN1_OCTET_STRING *id) {
+    if (!id || ASN1_STRING_length(id) < 8) return 0;
+    const unsigned char *bytes = ASN1_STRING_get0_data(id);
+    uint64_t word = 0;
+    for (int index = 0; index < 8; index++) word = word << 8 | bytes[index];
+    return word;
+}
+
+static inline uint64_t weft_tls_issuer_key(X509 *certificate) { return weft_tls_key_id(X509_get0_authority_key_id(certificate)); }
+static inline uint64_t weft_tls_own_key(X509 *certificate) { return weft_tls_key_id(X509_get0_subject_key_id(certificate)); }
+
+/// Whether a chain leads from `leaf` over `between` to one of `roots`, in time unless `anytime`.
+static inline int weft_tls_leads_to(X509 *leaf, const STACK_OF(X509) *between, X509_STORE *roots, int anytime) {
+    X509_STORE_CTX *verification = X509_STORE_CTX_new();
+    int good = verification && X509_STORE_CTX_init(verification, roots, leaf, (STACK_OF(X509) *)between);
+    if (good && anytime) X509_STORE_CTX_set_flags(verification, X509_V_FLAG_NO_CHECK_TIME);
+    good = good && X509_verify_cert(verification) == 1;
+    X509_STORE_CTX_free(verification);
+    ERR_clear_error();
+    return good;
+}
+
+/// Whether a peer's certificate leads to a root that `context` trusts, at this moment.
+static inline int weft_tls_trusts_peer(SSL_CTX *context, SSL *connection) {
+    X509 *leaf = SSL_get0_peer_certificate(connection);
+    return leaf && weft_tls_leads_to(leaf, SSL_get_peer_cert_chain(connection), SSL_CTX_get_cert_store(context), 0);
+}
+
+// MARK: Server names
+
+static inline int weft_tls_set_server_name(SSL *connection, const char *name) { return (int)SSL_set_tlsext_host_name(connection, name); }
+
+static inline void weft_tls_on_server_name(SSL_CTX *context, int (*callback)(SSL *, int *, void *)) {
+    SSL_CTX_set_tlsext_servername_callback(context, callback);
+}
+
+static inline const char *weft_tls_server_name(SSL *connection) { return SSL_get_servername(connection, TLSEXT_NAMETYPE_host_name); }
+
 static inline void weft_tls_sha256(X509 *certificate, unsigned char out[32]) {
     unsigned count = 32;
     X509_digest(certificate, EVP_sha256(), out, &count);

@@ -38,8 +38,8 @@ struct Pair {
     let order: MeshSidecar
     let payment: MeshSidecar
 
-    init(_ resources: String = Shop.mesh, also: String..., via: RecordingRelay? = nil, workers: Int = 1) throws {
-        mesh = try LoopbackMesh(resources)
+    init(_ resources: String = Shop.mesh, also: String..., via: RecordingRelay? = nil, workers: Int = 1, planeFlags: [String] = []) throws {
+        mesh = try LoopbackMesh(resources, planeFlags: planeFlags)
         for text in also { try mesh.apply(text) }
         order = try mesh.add("order", outbound: ["payment"], via: via?.address, workers: workers)
         payment = try mesh.add("payment", version: "v1", workers: workers)

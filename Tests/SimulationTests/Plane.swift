@@ -234,7 +234,7 @@ final class Plane {
             guard let changed = leases.setHealth(name, isHealthy: isHealthy, at: uptime) else { return }
             try store.append([.set("registration", name, Plane.encode(changed))])
             isDirty = true
-        case .welcome, .part, .draining, .leaving, .renewCertificate, .unknown: world.violate("a sidecar said \(message)")
+        case .welcome, .part, .draining, .leaving, .renewCertificate, .refused, .unknown: world.violate("a sidecar said \(message)")
         }
     }
 

@@ -130,8 +130,8 @@ final class Sidecar {
             case .send(let message, let session): send(message, session)
             case .check(let pushed): checks.append((pushed, world.tick + Int.random(in: 0...3, using: &world.random)))
             case .install(let pushed): install(pushed)
-            case .renewCertificate: renewal.hurry(at: node.now, using: &world.random)
-            case .close: drop()
+            case .renewCertificate(let within): renewal.hurry(within: within, at: node.now, using: &world.random)
+            case .close, .refused: drop()
             }
         }
     }

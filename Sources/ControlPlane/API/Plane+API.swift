@@ -1,7 +1,7 @@
 internal import Host
 internal import Pipeline
 
-/// The operators' interface: HTTP over a unix socket that only its owner can open.
+/// The operators' interface: HTTP over a unix socket that only its owner can open, and over TCP with a credential.
 extension Plane {
     func handleAPI(_ request: ServiceRequest, _ reply: ServiceReply) {
         let query = Query(request.query)
@@ -9,6 +9,12 @@ extension Plane {
         case ("POST", "/v1/apply"): apply(request, query, reply)
         case ("DELETE", "/v1/resources"): delete(query, reply)
         case ("POST", "/v1/tokens"): mintToken(request, reply)
+        case ("POST", "/v1/ca/rotate"): rotate(request, reply)
+        case ("DELETE", "/v1/tokens"): revokeToken(query, reply)
+        case ("POST", "/v1/operators"): createOperator(request, reply)
+        case ("DELETE", "/v1/operators"): revokeOperator(query, reply)
+        case ("POST", "/v1/revocations"): revokeIdentity(request, reply)
+        case ("DELETE", "/v1/revocations"): restoreIdentity(query, reply)
         case ("GET", let path):
             guard let view = view(path, query) else { return refuse(request, reply) }
             // What was changed in this turn is shown once it is durable.
@@ -25,6 +31,10 @@ extension Plane {
         case "/v1/stat": { [unowned self] in stat(query) }
         case "/v1/explain": { [unowned self] in explain(query) }
         case "/v1/filters": { [unowned self] in filterList() }
+        case "/v1/tokens": { [unowned self] in tokenList() }
+        case "/v1/operators": { [unowned self] in operatorList() }
+        case "/v1/revocations": { [unowned self] in revocationList() }
+        case "/v1/ca": { [unowned self] in authorityView() }
         case "/v1/version": { [unowned self] in version() }
         default: nil
         }
@@ -32,7 +42,8 @@ extension Plane {
 
     private func refuse(_ request: ServiceRequest, _ reply: ServiceReply) {
         switch request.path {
-        case "/v1/apply", "/v1/tokens": reply.respond(.notAllowed(request, allow: "POST"))
+        case "/v1/apply", "/v1/ca/rotate": reply.respond(.notAllowed(request, allow: "POST"))
+        case "/v1/tokens", "/v1/revocations", "/v1/operators": reply.respond(.notAllowed(request, allow: "GET, POST, DELETE"))
         case "/v1/resources": reply.respond(.notAllowed(request, allow: "GET, DELETE"))
         case let path where view(path, Query("")) != nil: reply.respond(.notAllowed(request, allow: "GET"))
         default: reply.respond(.error(404, "there is no \(request.path) here"))
@@ -221,7 +232,8 @@ extension Plane {
         guard let identity = WorkloadIdentity(trustDomain: authority.trustDomain, namespace: namespace, service: service),
             identity != WorkloadIdentity.controlPlane(of: authority.trustDomain)
         else { return reply.respond(.error(422, "nobody joins as the control plane")) }
-        let token = JoinToken(rootFingerprint: authority.rotation.issuer.fingerprint)
+        // The root that will stay, so that a rotation under way does not outdate it.
+        let token = JoinToken(rootFingerprint: authority.rotation.newest.fingerprint)
         let now = UnixTime(Clock.unixSeconds())
         switch tokens.mint(token, namespace: namespace, service: service, uses: uses, life: life, at: now) {
         case .refused(let why): reply.respond(.error(422, why))

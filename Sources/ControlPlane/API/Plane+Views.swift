@@ -33,6 +33,7 @@ extension Plane {
                 }
             }
             $0.member("connected", record.stream != nil)
+            if let why = revocations.objection(record.hello.namespace, record.hello.service) { $0.member("revoked", why) }
             $0.member("lastSeenSeconds", (uptime - record.lastHeard).seconds)
             $0.member("certificateExpires", Timestamp(record.certificateEnds).description)
             $0.member(

@@ -10,13 +10,21 @@ package struct SnapshotCompiler: Sendable {
     private let services: [ResourceKey: ServiceResource]
     private let routes: [ResourceKey: RouteResource]
     private let policies: [AccessPolicyResource]
+    /// Denies who is revoked, everywhere; nil if nobody is.
+    private let revocation: AccessPart.Policy?
     private let limits: [RateLimitResource]
     private let chains: [ChainResource]
     /// What callers are told of each HTTP service, in the order of keys: the same for all of them.
     private let entries: [(key: ResourceKey, entry: TrafficPart.ServiceEntry)]
 
     /// Prepared once per change, used for every workload.
-    package init(_ resources: ResourceSet, endpoints: [RegisteredEndpoint]) {
+    ///
+    /// - Parameter revoked: identities whose certificates may still be valid and that nobody lets in.
+    package init(_ resources: ResourceSet, endpoints: [RegisteredEndpoint], revoked: [(namespace: String, service: String)] = []) {
+        revocation = revoked.isEmpty ? nil : AccessPart.Policy(
+            name: "weft-system/revoked", action: .deny,
+            rules: [AccessPart.Rule(from: revoked.map { .service(namespace: $0.namespace, name: $0.service) })],
+            origin: Origin(resource: "weft identity revoke"), targetsService: false)
         var mesh: MeshResource?
         var services: [ResourceKey: ServiceResource] = [:]
         var routes: [ResourceKey: RouteResource] = [:]
@@ -167,7 +175,7 @@ package struct SnapshotCompiler: Sendable {
     private func access(_ own: ServiceResource?) -> AccessPart {
         AccessPart(
             mtls: Self.mtls(of: own, mesh), allowsByDefault: (mesh?.defaultAccess ?? .allow) == .allow,
-            policies: policies.filter { Self.covers($0.target, own, from: $0.namespace) }.map(Self.policy),
+            policies: (revocation.map { [$0] } ?? []) + policies.filter { Self.covers($0.target, own, from: $0.namespace) }.map(Self.policy),
             rateLimits: limits.filter { Self.covers($0.target, own, from: $0.namespace) }.map(Self.limit))
     }
 

@@ -25,12 +25,17 @@ package final class CertificateAuthority {
         package let serial: String
         package let notBefore: UnixTime
         package let notAfter: UnixTime
+        /// The beginning of the issuing root's key id, as `PeerIdentity.issuer` has it.
+        package let root: UInt64
     }
 
     package let trustDomain: String
     package let policy: Policy
     package private(set) var rotation: RootRotation
-    private var issuer: (certificate: Certificate, key: PrivateKey)
+    private typealias Signer = (certificate: Certificate, key: PrivateKey)
+    /// Of all trusted roots, in the order of `rotation.trusted`: the issuer first.
+    private var signers: [Signer]
+    private var issuer: Signer { signers[0] }
     private let store: Store
     private let files: any FileLayer
 
@@ -50,16 +55,17 @@ package final class CertificateAuthority {
                 throw IdentityError.state("\(files.place): the authority's state is of another version of weft")
             }
             self.rotation = rotation
-            issuer = try CertificateAuthority.load(rotation.issuer, files)
-            let found = issuer.certificate.uri ?? "none"
+            signers = try rotation.trusted.map { try CertificateAuthority.load($0, files) }
+            let found = signers[0].certificate.uri ?? "none"
             guard found == "spiffe://\(own.trustDomain)" else {
                 throw IdentityError.state(
                     "\(files.place) holds the authority of \(found), but the mesh's trust domain is \(trustDomain): set it back, or start with a new directory")
             }
         } else {
-            issuer = try CertificateAuthority.makeRoot(trustDomain, policy, at: now)
-            rotation = RootRotation(try CertificateAuthority.root(issuer.certificate))
-            try CertificateAuthority.save(issuer.key, of: rotation.issuer, files)
+            let made = try CertificateAuthority.makeRoot(trustDomain, policy, at: now)
+            signers = [made]
+            rotation = RootRotation(try CertificateAuthority.root(made.certificate))
+            try CertificateAuthority.save(made.key, of: rotation.issuer, files)
             try store.append([.set(CertificateAuthority.table, "rotation", rotation.encode())])
         }
     }
@@ -74,6 +80,16 @@ package final class CertificateAuthority {
     /// When the issuing root ends: warn a year before, rotate.
     package var rootEnds: UnixTime { issuer.certificate.notAfter }
 
+    /// The beginning of a trusted root's key id, as certificates that it issued name it.
+    package func keyID(_ root: RootRotation.Root) -> UInt64 { signer(root).map { weft_tls_own_key($0.certificate.handle) } ?? 0 }
+
+    /// When a trusted root ends.
+    package func ends(_ root: RootRotation.Root) -> UnixTime? { signer(root)?.certificate.notAfter }
+
+    private func signer(_ root: RootRotation.Root) -> Signer? {
+        rotation.trusted.firstIndex(of: root).map { signers[$0] }
+    }
+
     // === issuing ===
 
     /// - Parameters:
@@ -84,18 +100,21 @@ package final class CertificateAuthority {
     ) throws(IdentityError) -> Issued {
         precondition(identity.trustDomain == trustDomain, "the policy lets no other trust domain through")
         guard let key = request.publicKey else { throw .request("its public key cannot be read") }
-        return try issue(key, to: identity, life: life ?? policy.leafLife, at: now)
+        return try issue(key, to: identity, by: issuer, life: life ?? policy.leafLife, at: now)
     }
 
     /// A certificate for the control plane itself, with a fresh key that is never stored.
-    package func issueOwn(at now: UnixTime) throws(IdentityError) -> (certificate: Issued, keyPEM: [UInt8]) {
+    ///
+    /// - Parameter root: one of the trusted; nil for the issuer.
+    package func issueOwn(by root: RootRotation.Root? = nil, at now: UnixTime) throws(IdentityError) -> (certificate: Issued, keyPEM: [UInt8]) {
         guard let identity = WorkloadIdentity.controlPlane(of: trustDomain) else { throw .library("naming the control plane") }
         let key = try PrivateKey.generate()
-        return (try issue(key.handle, to: identity, life: policy.leafLife, at: now), try key.pem())
+        let signer = root.flatMap(signer) ?? issuer
+        return (try issue(key.handle, to: identity, by: signer, life: policy.leafLife, at: now), try key.pem())
     }
 
     private func issue(
-        _ key: OpaquePointer, to identity: WorkloadIdentity, life: Int64, at now: UnixTime
+        _ key: OpaquePointer, to identity: WorkloadIdentity, by issuer: Signer, life: Int64, at now: UnixTime
     ) throws(IdentityError) -> Issued {
         let root = issuer.certificate
         guard now >= root.notBefore, now < root.notAfter else {
@@ -119,7 +138,8 @@ package final class CertificateAuthority {
             X509_sign(handle, issuer.key.handle, EVP_sha256()) > 0
         else { throw .library("making a certificate") }
         return Issued(
-            pem: try certificate.pem(), identity: identity, serial: certificate.serial, notBefore: notBefore, notAfter: notAfter)
+            pem: try certificate.pem(), identity: identity, serial: certificate.serial, notBefore: notBefore, notAfter: notAfter,
+            root: weft_tls_own_key(root.handle))
     }
 
     // === root rotation ===
@@ -136,17 +156,18 @@ package final class CertificateAuthority {
         guard next.begin(with: root) else { return false }
         try store.append([.set(CertificateAuthority.table, "rotation", next.encode())])
         rotation = next
+        signers.append((certificate, key))
         return true
     }
 
     /// Takes the next step if it may; call it now and then. See `RootRotation.advance`.
-    package func advanceRotation(at now: UnixTime, sidecarsWithoutNew: Int) throws -> RootRotation.Effect {
+    package func advanceRotation(at now: UnixTime, sidecarsWithoutNew: Int, leavesOfOld: Int) throws -> RootRotation.Effect {
         var next = rotation
-        let effect = next.advance(at: now, sidecarsWithoutNew: sidecarsWithoutNew, leafLife: policy.leafLife)
+        let effect = next.advance(at: now, sidecarsWithoutNew: sidecarsWithoutNew, leavesOfOld: leavesOfOld, leafLife: policy.leafLife)
         guard effect != .none else { return .none }
-        let newIssuer = try CertificateAuthority.load(next.issuer, files)
+        let nextSigners = try next.trusted.map { try CertificateAuthority.load($0, files) }
         try store.append([.set(CertificateAuthority.table, "rotation", next.encode())])
-        (rotation, issuer) = (next, newIssuer)
+        (rotation, signers) = (next, nextSigners)
         return effect
     }
 

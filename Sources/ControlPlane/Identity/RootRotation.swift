@@ -4,7 +4,7 @@
 ///       issues: old        issues: old, trusted: both                 issues: new, trusted: both         issues: new
 ///
 /// At no moment does anybody hold a certificate that somebody else does not trust: the new root issues only once all have
-/// it, the old one goes only once nothing it issued is still valid.
+/// it, the old one goes only once nothing it issued is still in use.
 package struct RootRotation: Equatable, Sendable {
     package struct Root: Equatable, Sendable {
         /// DER.
@@ -45,6 +45,22 @@ package struct RootRotation: Equatable, Sendable {
         }
     }
 
+    /// The one of longest standing: everybody trusts it, who was away meanwhile too.
+    package var eldest: Root {
+        switch phase {
+        case .steady(let root): root
+        case .spreading(let old, _), .retiring(let old, _, _): old
+        }
+    }
+
+    /// The one that will stay.
+    package var newest: Root {
+        switch phase {
+        case .steady(let root): root
+        case .spreading(_, let new), .retiring(_, let new, _): new
+        }
+    }
+
     /// - Returns: false if a rotation is under way.
     package mutating func begin(with new: Root) -> Bool {
         guard case .steady(let old) = phase, old != new else { return false }
@@ -64,8 +80,9 @@ package struct RootRotation: Equatable, Sendable {
     ///
     /// - Parameters:
     ///   - sidecarsWithoutNew: with a certificate still valid and no ACK of a bundle with the new root; those away count.
+    ///   - leavesOfOld: certificates of the old root that may still be in use.
     ///   - leafLife: the longest life of a certificate the old root issued, in seconds.
-    package mutating func advance(at now: UnixTime, sidecarsWithoutNew: Int, leafLife: Int64) -> Effect {
+    package mutating func advance(at now: UnixTime, sidecarsWithoutNew: Int, leavesOfOld: Int, leafLife: Int64) -> Effect {
         switch phase {
         case .steady:
             return .none
@@ -74,7 +91,7 @@ package struct RootRotation: Equatable, Sendable {
             phase = .retiring(old: old, new: new, until: now + leafLife + RootRotation.skew)
             return .issueFromNew
         case .retiring(let old, let new, let until):
-            guard now >= until else { return .none }
+            guard leavesOfOld == 0 || now >= until else { return .none }
             phase = .steady(new)
             return .dropOld(old)
         }

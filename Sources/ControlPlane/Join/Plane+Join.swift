@@ -19,9 +19,11 @@ extension Plane {
     private func join(_ request: ServiceRequest, _ reply: ServiceReply) {
         let body: RequestBody
         let (text, csr): (String, String)
+        let sidecar: String?
         do {
-            body = try RequestBody(request, keys: ["token", "csr", "version"])
+            body = try RequestBody(request, keys: ["token", "csr", "version", "sidecar"])
             (text, csr) = (try body.text("token"), try body.text("csr"))
+            sidecar = try Self.sidecarName(body)
         } catch {
             return reply.respond(error.response)
         }
@@ -33,6 +35,10 @@ extension Plane {
             return refuseJoin("\(error)", reply)
         }
         if let why = tokens.objection(to: token, at: now) { return refuseJoin(why, reply) }
+        // Before a use is taken: it may be restored.
+        if let known = tokens.records[token.name], let why = revocations.objection(known.namespace, known.service) {
+            return refuseJoin(why, reply)
+        }
         do {
             let signing = try SigningRequest(Array(csr.utf8))
             // A use is taken only if it can be kept.
@@ -42,7 +48,7 @@ extension Plane {
             case .granted(let namespace, let service, let change):
                 // The use is durable before the certificate leaves: a crash in between costs a token, never gives two.
                 if let change { _ = try store.append([change]) }
-                if try issue(signing, .token(namespace: namespace, service: service), namespace, service, now, reply) {
+                if try issue(signing, .token(namespace: namespace, service: service), namespace, service, sidecar, now, reply) {
                     counts.joined += 1
                     Log.note("joined", ["service": "\(namespace)/\(service)", "token": token.name])
                 }
@@ -77,10 +83,11 @@ extension Plane {
         }
         let now = UnixTime(Clock.unixSeconds())
         do {
-            let csr = try RequestBody(request, keys: ["csr", "version"]).text("csr")
+            let body = try RequestBody(request, keys: ["csr", "version", "sidecar"])
+            let (csr, sidecar) = (try body.text("csr"), try Self.sidecarName(body))
             let signing = try SigningRequest(Array(csr.utf8))
             let caller = IssuePolicy.Caller.certificate(identity, expires: UnixTime(peer.expires))
-            if try issue(signing, caller, identity.namespace, identity.service, now, reply) { counts.renewed += 1 }
+            if try issue(signing, caller, identity.namespace, identity.service, sidecar, now, reply) { counts.renewed += 1 }
         } catch let error as RequestBody.Problem {
             reply.respond(error.response)
         } catch {
@@ -88,19 +95,31 @@ extension Plane {
         }
     }
 
+    /// Nil from one that does not say it.
+    private static func sidecarName(_ body: RequestBody) throws(RequestBody.Problem) -> String? {
+        guard let name = try body.optionalText("sidecar") else { return nil }
+        guard PushMessage.Hello.isSidecarName(name) else { throw RequestBody.Problem(sentence: PushMessage.Hello.sidecarNameRule) }
+        return name
+    }
+
     /// - Returns: whether there will be a certificate; if not, the refusal is under way.
     private func issue(
-        _ signing: SigningRequest, _ caller: IssuePolicy.Caller, _ namespace: String, _ service: String, _ now: UnixTime,
-        _ reply: ServiceReply
+        _ signing: SigningRequest, _ caller: IssuePolicy.Caller, _ namespace: String, _ service: String, _ sidecar: String?,
+        _ now: UnixTime, _ reply: ServiceReply
     ) throws -> Bool {
         let policy = IssuePolicy(trustDomain: authority.trustDomain)
-        switch policy.decide(caller, wants: namespace, service, isRevoked: false, at: now) {
+        let revoked = revocations.objection(namespace, service)
+        switch policy.decide(caller, wants: namespace, service, isRevoked: revoked != nil, at: now) {
         case .refuse(let why):
-            refuseJoin(why, reply)
+            refuseJoin(revoked ?? why, reply)
             return false
         case .issue(let identity, let life):
             let issued = try authority.issue(signing, to: identity, life: life, at: now)
             let bundle = try authority.bundle()
+            // Stored before it leaves: a certificate nobody knows of would not be waited for when its root is to go.
+            _ = try store.append([
+                certificates.issued(namespace, service, sidecar, serial: issued.serial, .init(root: issued.root, ends: issued.notAfter))
+            ])
             whenDurable { [trustDomain = authority.trustDomain] in
                 reply.respond(
                     .json {

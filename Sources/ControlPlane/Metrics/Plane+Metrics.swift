@@ -10,6 +10,7 @@ extension Plane {
         guard let peer = request.peer, let workload = peer.id.workload else {
             return reply.respond(.error(403, "batches are taken from sidecars with a certificate of this mesh"))
         }
+        if let why = revocations.objection(workload.namespace, workload.service) { return reply.respond(.error(403, why)) }
         guard request.header("content-encoding") == "zstd" else {
             return reply.respond(.error(415, "send zstd-compressed OTLP protobuf"))
         }
@@ -99,6 +100,7 @@ extension Plane {
         counter("weft_control_plane_parts_accepted_total", "Snapshot parts that sidecars accepted.", counts.acked)
         counter("weft_control_plane_parts_rejected_total", "Snapshot parts that sidecars rejected.", counts.nacked)
         counter("weft_control_plane_joins_throttled_total", "Refused joins that were answered 429.", counts.joinsThrottled)
+        counter("weft_control_plane_operators_refused_total", "Calls of the API over TCP without a valid credential.", counts.operatorsRefused)
         counter("weft_control_plane_parts_unpushable_total", "Snapshot parts that no sidecar could have read.", counts.unpushable)
         counter("weft_control_plane_streams_cut_total", "Push streams ended by the control plane.", counts.streamsCut)
         counter("weft_control_plane_handshakes_failed_total", "TLS handshakes on the mesh port that failed.", mesh.counts.failedHandshakes)

@@ -14,6 +14,16 @@ package final class Plane {
     let store: Store
     let authority: CertificateAuthority
     var tokens: JoinTokenLedger
+    var certificates: CertificateLedger
+    var revocations: RevocationList
+    var operators: OperatorLedger
+    /// How many refusals are logged.
+    var operatorThrottle = JoinThrottle()
+    let penalties: PenaltyBox
+    /// Of the trust part as last compiled; empty until it is.
+    var trustVersion = ""
+    /// When sidecars are next asked to renew, in uptime.
+    var renewalReminder = Instant.zero
     var resources: ResourceSet
     var leases: LeaseTable
     /// By `SidecarRecord.key`.
@@ -39,8 +49,13 @@ package final class Plane {
     private var api: ServiceServer!
     private(set) var mesh: ServiceServer!
     private var metrics: ServiceServer!
+    private var remoteAPI: ServiceServer?
+    /// Where the API listens on TCP, if it does.
+    package private(set) var apiAddress: SocketAddress?
     private(set) var serverTLS: TLSContext?
+    /// Seconds since 1970.
     private var nextOwnRenewal: Int64 = 0
+    private var nextSweep: Int64 = 0
     private var ticker = Host.Timer.none
     private var uptimeAtTick = Instant.zero
     private var lastTick: Instant
@@ -66,6 +81,19 @@ package final class Plane {
             throw PlaneError("\(files.place): the join tokens are of another version of weft")
         }
         self.tokens = tokens
+        guard let certificates = CertificateLedger(store.entries(CertificateLedger.table)) else {
+            throw PlaneError("\(files.place): the list of certificates is of another version of weft")
+        }
+        self.certificates = certificates
+        guard let revocations = RevocationList(store.entries(RevocationList.table)) else {
+            throw PlaneError("\(files.place): the list of revoked identities is of another version of weft")
+        }
+        self.revocations = revocations
+        guard let operators = OperatorLedger(store.entries(OperatorLedger.table)) else {
+            throw PlaneError("\(files.place): the list of operators is of another version of weft")
+        }
+        self.operators = operators
+        penalties = PenaltyBox(on: loop)
         guard let totals = MetricTotals(restoring: store, at: loop.now) else {
             throw PlaneError("\(files.place): the metric totals are of another version of weft")
         }
@@ -74,7 +102,9 @@ package final class Plane {
         generation = try GenerationTable.load(store, files.place)
         for (key, registration) in try RegistrationTable.load(store, files.place) {
             leases.restore(key, registration, at: .zero)
-            sidecars[key] = SidecarRecord(hello: RegistrationTable.hello(key, registration), at: .zero)
+            let record = SidecarRecord(hello: RegistrationTable.hello(key, registration), at: .zero)
+            record.certificateEnds = certificates.holders[key]?.leaves.map(\.ends.seconds).max() ?? 0
+            sidecars[key] = record
         }
         _ = try store.commit()
         addresses = (settings.mesh, settings.metrics)
@@ -90,6 +120,8 @@ package final class Plane {
         // Whoever was promised an answer this turn gets it.
         endTurn()
         api.close()
+        remoteAPI?.close()
+        penalties.close()
         mesh.close()
         metrics.close()
         for record in sidecars.values { record.stream?.close() }
@@ -113,9 +145,20 @@ package final class Plane {
         limits.frameMax = PushLimits.frameBytesMax
         mesh = ServiceServer(on: loop, limits) { [unowned self] in self.handleMesh($0, $1) }
         addresses.mesh = try mesh.listen(at: settings.mesh, tls: { [unowned self] in self.serverTLS })
+        try listenForOperators()
         limits.bodyMax = 0
         metrics = ServiceServer(on: loop, limits) { [unowned self] in self.handleMetrics($0, $1) }
         addresses.metrics = try metrics.listen(at: settings.metrics)
+    }
+
+    private func listenForOperators() throws {
+        guard let address = settings.api else { return }
+        var limits = ServiceLimits()
+        limits.connectionsMax = 256
+        let server = ServiceServer(on: loop, limits) { [unowned self] in self.handleRemoteAPI($0, $1) }
+        server.bodyMax = { [unowned self] in self.remoteBodyMax($0) }
+        apiAddress = try server.listen(at: address, tls: { [unowned self] in self.serverTLS })
+        remoteAPI = server
     }
 
     /// A compressed metric batch is the largest thing that is sent to the mesh port, in bytes.
@@ -127,6 +170,7 @@ package final class Plane {
             $0.member("mesh", addresses.mesh.description)
             $0.member("metrics", addresses.metrics.description)
             $0.member("api", "unix:\(settings.apiPath)")
+            if let apiAddress { $0.member("remoteAPI", "https://\(apiAddress)") }
         }
         try Files.write(writer.utf8 + [0x0A], to: settings.stateDirectory + "/endpoints.json")
     }
@@ -145,7 +189,7 @@ package final class Plane {
         scheduleTurn()
     }
 
-    private func scheduleTurn() {
+    func scheduleTurn() {
         guard !isTurnScheduled else { return }
         isTurnScheduled = true
         loop.atEndOfTurn(
@@ -190,8 +234,12 @@ package final class Plane {
         (uptimeAtTick, lastTick) = (uptime, loop.now)
         expireSidecars()
         let seconds = Clock.unixSeconds()
-        let swept = tokens.sweep(at: UnixTime(seconds))
-        if !swept.isEmpty, (try? store.append(swept)) != nil { scheduleTurn() }
+        if seconds >= nextSweep {
+            nextSweep = seconds + 60
+            let swept = tokens.sweep(at: UnixTime(seconds)) + certificates.sweep(at: UnixTime(seconds))
+            if !swept.isEmpty, (try? store.append(swept)) != nil { scheduleTurn() }
+        }
+        advanceRotation()
         if seconds >= nextOwnRenewal {
             nextOwnRenewal = seconds + 60
             do { try renewOwnCertificate() } catch { Log.note("own certificate not renewed", ["why": "\(error)"]) }
@@ -203,16 +251,31 @@ package final class Plane {
 
     // MARK: Own identity
 
-    private func renewOwnCertificate() throws {
-        let own = try authority.issueOwn(at: UnixTime(Clock.unixSeconds()))
+    /// One certificate per trusted root: of the eldest for everybody, since who was away during a rotation knows no other, and
+    /// of each for those who join with a token that names it.
+    func renewOwnCertificate() throws {
+        let now = UnixTime(Clock.unixSeconds())
         let roots = try Host.Certificate.all(inPEM: try authority.bundle())
+        var contexts: [String: TLSContext] = [:]
+        for root in authority.rotation.trusted where root != authority.rotation.eldest {
+            contexts[TLSContext.name(ofRoot: root.fingerprint)] = try ownContext(by: root, trust: roots, at: now).context
+        }
+        let own = try ownContext(by: authority.rotation.eldest, trust: roots, others: contexts, at: now)
+        serverTLS = own.context
+        nextOwnRenewal = own.renewal
+    }
+
+    private func ownContext(
+        by root: RootRotation.Root, trust roots: [Host.Certificate], others: [String: TLSContext] = [:], at now: UnixTime
+    ) throws -> (context: TLSContext, renewal: Int64) {
+        let own = try authority.issueOwn(by: root, at: now)
         let identity = try LocalIdentity(keyPEM: own.keyPEM, chainPEM: own.certificate.pem)
         // A joining sidecar knows only the root's digest: the root travels along.
-        serverTLS = try TLSContext.server(
+        let context = try TLSContext.server(
             identity: identity, trust: roots, trustDomain: settings.trustDomain, clients: .optional, scope: "mesh",
-            sendsRoot: roots.first)
+            sendsRoot: roots.first { $0.sha256 == root.fingerprint }, others: others)
         let life = own.certificate.notAfter.seconds - own.certificate.notBefore.seconds
-        nextOwnRenewal = own.certificate.notAfter.seconds - life / 3
+        return (context, own.certificate.notAfter.seconds - life / 3)
     }
 }
 
@@ -229,6 +292,8 @@ struct PlaneCounts {
     /// Parts that could not be compiled into something a sidecar would read: a bug of ours.
     var unpushable: UInt64 = 0
     var joinsThrottled: UInt64 = 0
+    /// Calls of the API over TCP without a credential that is good.
+    var operatorsRefused: UInt64 = 0
     /// Points of batches that could not be counted.
     var malformedPoints: UInt64 = 0
     var refused: UInt64 = 0

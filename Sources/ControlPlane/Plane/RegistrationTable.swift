@@ -37,7 +37,7 @@ enum RegistrationTable {
         _ = try store.append([.set(name, key, writer.utf8)])
     }
 
-    static func remove(_ key: String, from store: Store) throws { _ = try store.append([.delete(name, key)]) }
+    static func removal(_ key: String) -> Change { .delete(name, key) }
 
     static func load(_ store: Store, _ place: String) throws -> [(key: String, registration: LeaseTable.Registration)] {
         try store.entries(name).map { key, entry in

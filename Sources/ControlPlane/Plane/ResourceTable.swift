@@ -4,6 +4,8 @@ internal import Pipeline
 /// file and line after a restart.
 enum ResourceTable {
     static let name = "resource"
+    /// More than the bytes of any file that is applied.
+    private static let lineMax: Int64 = 1 << 31
 
     static func key(_ key: ResourceKey) -> String { "\(key.kind.rawValue)/\(key.namespace)/\(key.name)" }
 
@@ -24,10 +26,8 @@ enum ResourceTable {
             guard let root = ConfigReader.read(bytes: entry.value, name: key).root, let text = root["text"]?.string,
                 let file = root["file"]?.string, let line = root["line"]?.integer
             else { throw PlaneError("\(place): the record of \(key) is of another version of weft") }
-            // Line breaks before it put every position where it was.
-            let source = ConfigSource(
-                name: file, bytes: Array(repeating: 0x0A, count: max(0, min(Int(line), 1_000_000) - 1)) + Array(text.utf8))
-            let read = ResourceReader.read(source)
+            // Its lines have the numbers that they had in the file it came from.
+            let read = ResourceReader.read(ConfigSource(name: file, bytes: Array(text.utf8), firstLine: Int(min(max(1, line), Self.lineMax))))
             guard let resource = read.resources.first else {
                 throw PlaneError("\(place): \(key) cannot be read any more: \(read.problems.first?.message ?? "empty")")
             }

@@ -7,6 +7,12 @@ extension PushMessage.Hello {
     /// Bytes of a sidecar's name: with namespace and service it is a key of the store.
     static let sidecarNameBytesMax = 253
 
+    static func isSidecarName(_ name: String) -> Bool {
+        (1...sidecarNameBytesMax).contains(name.utf8.count) && name.utf8.allSatisfy { (0x21...0x7E).contains($0) }
+    }
+
+    static let sidecarNameRule = "a sidecar's name has 1 to \(sidecarNameBytesMax) printable characters without spaces"
+
     /// Why this sidecar is not listened to; nil if it is.
     ///
     /// - Parameter workload: whom its certificate names.
@@ -14,9 +20,7 @@ extension PushMessage.Hello {
         guard service == workload.service, namespace == workload.namespace else {
             return "it says it is of \(namespace)/\(service), its certificate says \(workload.namespace)/\(workload.service)"
         }
-        guard (1...Self.sidecarNameBytesMax).contains(sidecar.utf8.count), sidecar.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-            return "a sidecar's name has 1 to \(Self.sidecarNameBytesMax) printable characters without spaces"
-        }
+        guard Self.isSidecarName(sidecar) else { return Self.sidecarNameRule }
         guard !incarnation.isEmpty else { return "it names no incarnation" }
         guard version.isEmpty || ConfigRule.isLabel(version) else { return "\(JSONWriter.quoted(version)) is no version: a DNS label is" }
         for endpoint in endpoints {

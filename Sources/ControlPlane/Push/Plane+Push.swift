@@ -27,7 +27,10 @@ extension Plane {
             return Log.note("nothing pushed", ["why": "\(error)"])
         }
         let trust = TrustPart(trustDomain: authority.trustDomain, roots: String(decoding: roots, as: UTF8.self))
-        let compiler = SnapshotCompiler(resources, endpoints: registeredEndpoints)
+        var sample = Snapshot.waiting(for: .init(service: "", namespace: "", version: ""))
+        sample.trust = trust
+        trustVersion = SnapshotCodec.version(of: SnapshotCodec.encode(.trust, of: sample))
+        let compiler = SnapshotCompiler(resources, endpoints: registeredEndpoints, revoked: revocations.identities)
         var compiled: [String: [SnapshotPart: SidecarRecord.Body]] = [:]
         for (_, record) in sidecars.sorted(by: { $0.key < $1.key }) {
             let workload = record.workload

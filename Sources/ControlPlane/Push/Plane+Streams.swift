@@ -20,7 +20,7 @@ extension Plane {
         }
         guard strangers.count < Self.strangersMax else { return reply.respond(.error(503, "too many streams have not said hello")) }
         let opened = reply.upgrade(to: "weft-push/1") { listen(to: $0, peer, workload) }
-        if opened == nil { reply.respond(.error(426, "this is the push stream: ask with Upgrade: weft-push/1", upgrade: "weft-push/1")) }
+        if opened == nil { reply.respond(.error(426, "this control plane speaks weft-push/1: ask with Upgrade: weft-push/1, and use the same weft on both sides", upgrade: "weft-push/1")) }
     }
 
     private func listen(to stream: FramedStream, _ peer: PeerIdentity, _ workload: (namespace: String, service: String)) {
@@ -34,14 +34,15 @@ extension Plane {
                 let (message, session) = try PushMessage.read(frame)
                 switch (message, record) {
                 case (.hello(let hello), nil):
-                    if let why = hello.objection(as: workload) ?? crowding(hello) { throw .malformed(why) }
-                    record = greet(hello, session, stream, certificateEnds: peer.expires)
+                    if let why = hello.objection(as: workload) ?? revocations.objection(hello.namespace, hello.service) ?? crowding(hello) { throw .malformed(why) }
+                    record = greet(hello, session, stream, peer)
                 case (.hello, .some): throw .malformed("it said hello twice")
                 case (_, nil): throw .malformed("it spoke before it said hello")
                 case (_, let known?): receive(message, session, from: known, stream)
                 }
             } catch {
-                cut(stream, record, peer.id.description, "\(error)")
+                let why = if case .malformed(let why) = error { why } else { "\(error)" }
+                cut(stream, record, peer.id.description, why, isRefusal: true)
             }
         }
         stream.onClose = { [unowned self] _ in ended(stream, record) }
@@ -54,7 +55,7 @@ extension Plane {
 
     // MARK: Beginning and end
 
-    private func greet(_ hello: PushMessage.Hello, _ session: UInt64, _ stream: FramedStream, certificateEnds: Int64) -> SidecarRecord {
+    private func greet(_ hello: PushMessage.Hello, _ session: UInt64, _ stream: FramedStream, _ peer: PeerIdentity) -> SidecarRecord {
         strangers[ObjectIdentifier(stream)] = nil
         let key = SidecarRecord.key(hello.namespace, hello.service, hello.sidecar)
         if let old = sidecars[key]?.stream {
@@ -70,14 +71,16 @@ extension Plane {
         record.stream = stream
         record.session = session
         record.lastHeard = uptime
-        record.certificateEnds = certificateEnds
+        let hasRenewed = record.certificateEnds != peer.expires || record.certificateIssuer != peer.issuer
         record.hasLeft = false
         sidecars[key] = record
         send(.welcome(heartbeat: Self.heartbeat), record)
-        push(record.publisher.connected(session: session, incarnation: hello.incarnation, have: hello.have), to: record)
+        noteCertificate(of: record, peer)
+        push(record.publisher.connected(session: session, incarnation: hello.incarnation, have: hello.have, hasRenewed: hasRenewed), to: record)
+        noteTrust(of: record)
         register(record)
-        // Compiled for it now, even if nothing else changed.
-        setNeedsCompile()
+        // Compiled for it now, even if nothing else changed. For one that only comes back, with a new certificate say, nothing is.
+        if record.bodies.isEmpty { setNeedsCompile() }
         return record
     }
 
@@ -91,9 +94,12 @@ extension Plane {
         if record.hasLeft { sidecars[record.key] = nil }
     }
 
-    private func cut(_ stream: FramedStream, _ record: SidecarRecord?, _ who: String, _ why: String) {
+    /// - Parameter isRefusal: it would be cut again if it came back as it is, so it is told.
+    func cut(_ stream: FramedStream, _ record: SidecarRecord?, _ who: String, _ why: String, isRefusal: Bool = false) {
         counts.streamsCut += 1
         Log.note("push stream cut", ["peer": who, "why": why])
+        // Its operator looks into its log, not into ours.
+        if isRefusal { stream.send(PushMessage.refused(reason: why).json(session: record?.session ?? 0)) }
         stream.close()
         ended(stream, record)
     }
@@ -109,6 +115,7 @@ extension Plane {
             counts.acked += 1
             let pushes = record.publisher.acked(part, version: version, generation: generation, session: session)
             if let body = record.bodies[part], body.version == version { pushTime.record(loop.now - body.made) }
+            if part == .trust { noteTrust(of: record) }
             push(pushes, to: record)
         case .nack(let part, let version, let generation, let reason):
             counts.nacked += 1
@@ -125,10 +132,11 @@ extension Plane {
             if let changed = leases.setDraining(key, at: uptime) { save(key, changed) }
         case .leaving:
             record.hasLeft = true
+            noteLeft(record)
             guard leases.remove(key) else { break }
             removeRegistration(key)
             setNeedsCompile()
-        case .hello, .welcome, .part, .renewCertificate, .unknown: break
+        case .hello, .welcome, .part, .renewCertificate, .refused, .unknown: break
         }
     }
 
@@ -163,11 +171,7 @@ extension Plane {
     }
 
     private func removeRegistration(_ key: String) {
-        do {
-            try RegistrationTable.remove(key, from: store)
-        } catch {
-            Log.note("registration not removed", ["sidecar": key, "why": "\(error)"])
-        }
+        store(RegistrationTable.removal(key))
     }
 
     // MARK: Time

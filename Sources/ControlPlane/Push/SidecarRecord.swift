@@ -20,6 +20,8 @@ final class SidecarRecord {
     var lastHeard: Instant
     /// Seconds since 1970; 0 until it came with one.
     var certificateEnds: Int64 = 0
+    /// Names the root that issued it, as `PeerIdentity.issuer`; 0 until it came with one.
+    var certificateIssuer: UInt64 = 0
     var healthReason = ""
     /// It said that it will not come back.
     var hasLeft = false

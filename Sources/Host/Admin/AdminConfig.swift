@@ -14,7 +14,10 @@ enum AdminConfig {
                 writer.member("identity", credentials.id.description)
                 writer.member("certificateExpires", Timestamp(credentials.identity.expires).description)
             }
-            if let push = sidecar.push { writer.member("connected", push.isConnected) }
+            if let push = sidecar.push {
+                writer.member("connected", push.isConnected)
+                if let refusal = push.refusal { writer.member("refusedByControlPlane", refusal) }
+            }
             writer.key("parts")
             writer.array { writer in
                 for part in SnapshotPart.allCases {

@@ -16,6 +16,9 @@ enum AdminMetrics {
                 .init("source", (sidecar.running.sources[part] ?? .waiting).rawValue),
             ])
         }
+        series.append(counter(
+            "weft_last_good_failures_total", "Parts that are in force but could not be kept on disk.", sidecar.running.storeFailures))
+        series.append(counter("weft_log_dropped_total", "Log lines that standard error would not take.", SidecarLog.dropped))
         series.append(gauge("weft_ready", "1 if the sidecar is ready.", sidecar.unready == nil ? 1 : 0))
         if let probe = sidecar.probe {
             series.append(gauge("weft_application_healthy", "1 if the application is healthy.", probe.isHealthy ? 1 : 0))

@@ -8,7 +8,7 @@ extension Downstream {
     func finish() {
         guard d.pointee.state == .open else { return }
         d.pointee.state = .closing
-        awaitUntil(HostLimits.bodyProgressTime)
+        awaitUntil(worker.w.pointee.bounds.bodyProgressTime)
     }
 
     func startLingering() {
@@ -16,7 +16,7 @@ extension Downstream {
         if d.pointee.isOverByWish, !d.pointee.transport.isTLS, d.pointee.input.isEmpty, !d.pointee.canRead { return close() }
         d.pointee.transport.finishWriting()
         d.pointee.state = .lingering
-        awaitUntil(HostLimits.lingerTime)
+        awaitUntil(worker.w.pointee.bounds.lingerTime)
         linger()
     }
 
@@ -56,6 +56,7 @@ extension Downstream {
         } else {
             worker.w.pointee.connections = d.pointee.next
         }
+        if worker.w.pointee.oldestConnection == d { worker.w.pointee.oldestConnection = d.pointee.previous }
         worker.w.pointee.connectionCount -= 1
         worker.w.pointee.stats.downstreamActive.decrement()
         worker.w.pointee.loop.atEndOfTurn(
@@ -69,6 +70,17 @@ extension Downstream {
     }
 
     // MARK: Time
+
+    /// Goes back to the deadline that fits what the connection waits for, after another one has had its turn.
+    func awaitWhatIsDue() {
+        let bounds = worker.w.pointee.bounds
+        switch d.pointee.machine.awaits {
+        case .request: awaitUntil(bounds.downstreamIdleTime)
+        case .restOfHead: awaitUntil(bounds.headTime)
+        case .body: awaitUntil(bounds.bodyProgressTime)
+        case .nothing: d.pointee.idleDeadline = .distantFuture
+        }
+    }
 
     func awaitUntil(_ wait: Nanoseconds) {
         d.pointee.idleDeadline = now + wait
@@ -124,9 +136,12 @@ extension Downstream {
         case .open where d.pointee.isStalled:
             worker.w.pointee.stats.timeouts.increment()
             gone()
-        case .open where d.pointee.hasBegun && !wantsInput:
+        case .open where d.pointee.isLeaving:
+            // An answer under way finds out by itself whether anybody reads it.
+            if d.pointee.machine.canAnswer { gone() }
+        case .open where d.pointee.hasBegun && !wantsInput && d.pointee.machine.awaits == .body:
             // It is the service that does not take the body: the stages' deadlines are for that.
-            awaitUntil(HostLimits.bodyProgressTime)
+            awaitUntil(worker.w.pointee.bounds.bodyProgressTime)
         case .open:
             switch d.pointee.machine.awaits {
             case .request: close()

@@ -61,7 +61,8 @@ extension Downstream {
         d.pointee.sendsChunks = plan.framing == .chunked
         d.pointee.wroteTrailers = false
         HeadEncoding.response(
-            x, plan: plan, stripsReason: !d.pointee.isInbound, into: &d.pointee.output, &worker.w.pointee.buffers)
+            x, plan: plan, via: d.pointee.wayIn == .proxy ? worker.w.pointee.outboundHop.line : .empty, into: &d.pointee.output,
+            &worker.w.pointee.buffers)
     }
 
     func sendInterim(_ x: UnsafeMutablePointer<ExchangeStorage>) {
@@ -122,7 +123,7 @@ extension Downstream {
         case .nextRequest, .drain:
             d.pointee.input.unpin(&worker.w.pointee.buffers)
             d.pointee.resumesInput = true
-            awaitUntil(HostLimits.downstreamIdleTime)
+            if !d.pointee.isStalled { awaitWhatIsDue() }
         case .close: finish()
         }
     }
@@ -138,11 +139,11 @@ extension Downstream {
             switch d.pointee.transport.write(from: unread.base!, count: unread.count) {
             case .bytes(let count):
                 d.pointee.output.drop(count)
-                if d.pointee.isStalled { awaitUntil(HostLimits.bodyProgressTime) }
+                if d.pointee.isStalled { awaitUntil(worker.w.pointee.bounds.bodyProgressTime) }
             case .wouldBlock:
                 if !d.pointee.isStalled {
                     d.pointee.isStalled = true
-                    awaitUntil(HostLimits.bodyProgressTime)
+                    awaitUntil(worker.w.pointee.bounds.bodyProgressTime)
                 }
                 return
             case .closed, .failed: return gone()
@@ -150,7 +151,7 @@ extension Downstream {
         }
         if d.pointee.isStalled {
             d.pointee.isStalled = false
-            if d.pointee.hasBegun { d.pointee.idleDeadline = .distantFuture }
+            awaitWhatIsDue()
         }
         d.pointee.output.free(&worker.w.pointee.buffers)
     }

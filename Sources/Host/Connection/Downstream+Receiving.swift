@@ -58,7 +58,7 @@ extension Downstream {
             let piece = d.pointee.input.unread.slice(offset, offset + count)
             d.pointee.input.drop(offset + count)
             guard d.pointee.hasBegun else { return true }
-            awaitUntil(HostLimits.bodyProgressTime)
+            awaitUntil(worker.w.pointee.bounds.bodyProgressTime)
             ChainRun(x).requestBody(piece, isLast: false, at: now)
             perform()
         case .trailer(let trailer):
@@ -86,9 +86,17 @@ extension Downstream {
         return true
     }
 
+    /// Whether its caller may go on after a change of keys or roots; asked once per change.
+    private var isStillTrusted: Bool {
+        guard d.pointee.trustEpoch != worker.w.pointee.trustEpoch, d.pointee.isInbound, d.pointee.filters.isTLS else { return true }
+        guard let context = worker.w.pointee.serverTLS, context.trusts(peerOf: d.pointee.transport) else { return false }
+        d.pointee.trustEpoch = worker.w.pointee.trustEpoch
+        return true
+    }
+
     /// A request head is complete: the exchange begins on the chain that is current.
     func begin(_ x: UnsafeMutablePointer<ExchangeStorage>) -> Bool {
-        guard d.pointee.trustEpoch == worker.w.pointee.trustEpoch || !d.pointee.isInbound, admitted() else {
+        guard isStillTrusted, admitted() else {
             close()
             return false
         }
@@ -100,8 +108,16 @@ extension Downstream {
             close()
             return false
         }
-        if worker.w.pointee.isDraining, d.pointee.isInbound { d.pointee.machine.closeSoon() }
-        keepTarget(x)
+        if worker.w.pointee.buffers.isShort || worker.w.pointee.isDraining && d.pointee.isInbound { d.pointee.machine.closeSoon() }
+        if worker.w.pointee.buffers.isExhausted {
+            worker.w.pointee.stats.memoryShed.increment()
+            answerAndFinish(503, Bytes("the sidecar is out of memory for more"), ProxyError(.overloaded))
+            return false
+        }
+        if let fault = keepTarget(x) ?? judgeHops(x) {
+            refuse(fault, x)
+            return false
+        }
         d.pointee.hasBegun = true
         d.pointee.responseEnded = false
         x.pointee.chain = chain
@@ -109,6 +125,7 @@ extension Downstream {
         x.pointee.wayIn = wayIn
         x.pointee.draw = worker.w.pointee.loop.random.pointee.next()
         x.pointee.random = Random(seed: worker.w.pointee.loop.random.pointee.next())
+        x.pointee.requestID = (x.pointee.draw, worker.w.pointee.loop.random.pointee.next())
         d.pointee.filters.bytesReceived &+= UInt64(d.pointee.input.pinned)
         var ended = false
         switch x.pointee.request.framing {
@@ -121,7 +138,7 @@ extension Downstream {
             }
             ended = true
             d.pointee.idleDeadline = .distantFuture
-        case .length, .chunked, .untilClose: awaitUntil(HostLimits.bodyProgressTime)
+        case .length, .chunked, .untilClose: awaitUntil(worker.w.pointee.bounds.bodyProgressTime)
         }
         ChainRun(x).requestHead(at: now, ended: ended)
         perform()
@@ -138,13 +155,21 @@ extension Downstream {
         }
     }
 
-    /// A canonical target that differs from the received one was written to the loop's scratch: it moves to the exchange.
-    func keepTarget(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+    /// The application may say where a request comes from, and a peer of the mesh, which has it from its own application.
+    func judgeHops(_ x: UnsafeMutablePointer<ExchangeStorage>) -> HTTP1Fault? {
+        x.pointee.request.judgeHops(
+            callerIsTrusted: !d.pointee.isInbound || d.pointee.filters.peer != nil,
+            hop: d.pointee.isInbound ? worker.w.pointee.inboundHop : worker.w.pointee.outboundHop)
+    }
+
+    /// A canonical target that differs from the received one was written to the loop's scratch. It takes the place of what was
+    /// received; if it outgrew that (by escapes), it moves to the exchange's memory, and is too long if it does not fit there.
+    func keepTarget(_ x: UnsafeMutablePointer<ExchangeStorage>) -> HTTP1Fault? {
         let target = x.pointee.request.target
         guard let base = target.base, let scratch = worker.w.pointee.scratch.baseAddress, base >= UnsafePointer(scratch),
             base < UnsafePointer(scratch) + worker.w.pointee.scratch.count
-        else { return }
-        guard let kept = x.pointee.arena.copy(target), let start = kept.base else { return }
+        else { return nil }
+        guard let kept = overReceived(x, target) ?? x.pointee.arena.copy(target), let start = kept.base else { return .targetTooLong }
         x.pointee.request.target = kept
         let move = { (part: Bytes) -> Bytes in
             guard let from = part.base, from >= base, from <= base + target.count else { return part }
@@ -152,6 +177,20 @@ extension Downstream {
         }
         x.pointee.request.path = move(x.pointee.request.path)
         x.pointee.request.query = move(x.pointee.request.query)
+        return nil
+    }
+
+    /// Writes `target` over the received one, which stands one space behind the method; nil if it is longer.
+    private func overReceived(_ x: UnsafeMutablePointer<ExchangeStorage>, _ target: Bytes) -> Bytes? {
+        let method = x.pointee.request.methodText
+        guard let received = method.base.map({ $0 + method.count + 1 }) else { return nil }
+        // An absolute form loses its scheme and authority: Host is read from there.
+        guard !x.pointee.request.isAbsoluteForm else { return nil }
+        var room = 0
+        while room < target.count, received[room] != 0x20 { room += 1 }
+        guard room == target.count else { return nil }
+        UnsafeMutablePointer(mutating: received).update(from: target.base!, count: target.count)
+        return Bytes(received, count: target.count)
     }
 
     func prepareExchange() {
@@ -214,8 +253,8 @@ extension Downstream {
 
     /// Sets the deadline that fits what the machine waits for. Always false: nothing more can be done now.
     func noteWaiting() -> Bool {
-        if d.pointee.machine.awaits == .restOfHead, d.pointee.idleDeadline > now + HostLimits.headTime {
-            awaitUntil(HostLimits.headTime)
+        if d.pointee.machine.awaits == .restOfHead, d.pointee.idleDeadline > now + worker.w.pointee.bounds.headTime {
+            awaitUntil(worker.w.pointee.bounds.headTime)
         }
         return false
     }

@@ -27,6 +27,8 @@ struct DownstreamStorage {
     var endIsNear = false
     /// The caller does not take what is written.
     var isStalled = false
+    /// It finished sending without a word: see `leave`.
+    var isLeaving = false
     var responseEnded = false
     /// An exchange ended: the next request may be here already, and no event will tell of it.
     var resumesInput = false
@@ -72,8 +74,8 @@ struct Downstream: BitwiseCopyable {
 
     // MARK: Opening
 
-    static func accept(_ descriptor: Int32, on listening: Listening, _ worker: Worker) {
-        guard worker.w.pointee.connectionCount < HostLimits.downstreamMax else {
+    static func accept(_ descriptor: Int32, from peer: SocketAddress, on listening: Listening, _ worker: Worker) {
+        guard worker.w.pointee.connectionCount < worker.w.pointee.bounds.downstreamMax, !worker.w.pointee.buffers.isExhausted else {
             worker.w.pointee.stats.downstreamRefused.increment()
             return Descriptor.close(descriptor)
         }
@@ -92,15 +94,19 @@ struct Downstream: BitwiseCopyable {
             return
         }
         d.pointee.filters.openedAt = worker.w.pointee.loop.now
+        let caller = peer.caller
+        // The application's own address says nothing to anyone on another host.
+        if listening.kind == .inbound || !caller.isLoopback { d.pointee.filters.caller = caller }
         d.pointee.next = worker.w.pointee.connections
         worker.w.pointee.connections?.pointee.previous = d
+        if worker.w.pointee.oldestConnection == nil { worker.w.pointee.oldestConnection = d }
         worker.w.pointee.connections = d
         worker.w.pointee.connectionCount += 1
         worker.w.pointee.stats.downstreamOpened.increment()
         worker.w.pointee.stats.downstreamActive.increment()
         let connection = Downstream(d)
         connection.awaitUntil(
-            d.pointee.state == .open ? HostLimits.downstreamIdleTime : HostLimits.handshakeTime)
+            d.pointee.state == .open ? worker.w.pointee.bounds.downstreamIdleTime : worker.w.pointee.bounds.handshakeTime)
     }
 
     static let onEvent: LoopCallback = { context, word in
@@ -124,25 +130,25 @@ struct Downstream: BitwiseCopyable {
             if directions.write { flush() }
             // A reset, or both directions over: nobody is left to answer, whatever the request said about its connection.
             if readiness.intersection([.hungUp, .failed]) != [], d.pointee.state == .open, d.pointee.hasBegun { return gone() }
-            if d.pointee.endIsNear, hasLeft() { return gone() }
+            if d.pointee.endIsNear, hasLeft() { leave() }
             // The room that was made lets the service's answer go on.
             if directions.write, acceptsBody, let x = d.pointee.exchange, let upstream = x.pointee.upstream {
                 Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).receive()
             }
             pump()
             // Its request and its end may have come at once.
-            if d.pointee.endIsNear, hasLeft() { gone() }
+            if d.pointee.endIsNear, hasLeft() { leave() }
         case .lingering: linger()
         case .closed: break
         }
     }
 
-    /// Whether the caller of a request that is complete is gone, after it finished sending.
+    /// Whether the caller of a request that is complete has finished sending, though it had not said so.
     ///
-    /// A caller that keeps its connection alive has no reason to half-close it: it went away, and its work upstream ends now.
-    /// One that said `Connection: close` may have finished sending for good and wait for its answer.
+    /// A caller that keeps its connection alive has no reason to half-close it. One that said `Connection: close` may have
+    /// finished sending for good and wait for its answer.
     func hasLeft() -> Bool {
-        guard d.pointee.state == .open, d.pointee.hasBegun, let x = d.pointee.exchange, x.pointee.requestEnded,
+        guard d.pointee.state == .open, d.pointee.hasBegun, !d.pointee.isLeaving, let x = d.pointee.exchange, x.pointee.requestEnded,
             x.pointee.request.keepsAlive, d.pointee.input.isEmpty, d.pointee.input.makeRoom(&worker.w.pointee.buffers)
         else { return false }
         switch d.pointee.transport.read(into: d.pointee.input.tail, count: d.pointee.input.room) {
@@ -150,8 +156,18 @@ struct Downstream: BitwiseCopyable {
             d.pointee.input.filled(count)
             return false
         case .wouldBlock: return false
-        case .closed, .failed: return true
+        case .closed: return true
+        case .failed:
+            gone()
+            return false
         }
+    }
+
+    /// The caller finished sending: if no answer begins soon, it is taken for gone.
+    func leave() {
+        guard case .finishResponse = d.pointee.machine.receivedEnd() else { return gone() }
+        d.pointee.isLeaving = true
+        awaitUntil(min(worker.w.pointee.bounds.leaveTime, worker.w.pointee.bounds.bodyProgressTime))
     }
 
     func sniff() {
@@ -196,7 +212,7 @@ struct Downstream: BitwiseCopyable {
     func opened() {
         d.pointee.state = .open
         guard admitted() else { return }
-        awaitUntil(HostLimits.downstreamIdleTime)
+        awaitUntil(worker.w.pointee.bounds.downstreamIdleTime)
         d.pointee.canRead = true
         pump()
     }

@@ -6,7 +6,9 @@ enum HeadEncoding {
     /// What a peer sidecar says of its own answers (ARCHITECTURE §15); applications never see it.
     static let reasonHeader: HeaderName = "x-weft-reason"
 
-    static func request(_ x: UnsafeMutablePointer<ExchangeStorage>, into output: inout IOBuffer, _ pool: inout BufferPool) {
+    static func request(
+        _ x: UnsafeMutablePointer<ExchangeStorage>, hop: HopName, into output: inout IOBuffer, _ pool: inout BufferPool
+    ) {
         var head = x.pointee.request
         if !x.pointee.requestEdits.isEmpty {
             if let target = x.pointee.requestEdits.last(.path) { head.target = target }
@@ -14,26 +16,31 @@ enum HeadEncoding {
         }
         var dropped = head.dropped
         drop(edited: x.pointee.requestEdits, of: head.headers, from: &dropped)
+        let caller = x.pointee.connection
+        var hops = HopWriter(
+            x.pointee.request, from: caller.pointee.caller, isTLS: caller.pointee.isTLS, hop: hop, dropping: &dropped)
+        if !x.pointee.requestEdits.isEmpty { hops.yield(to: x.pointee.requestEdits) }
         write(&output, &pool) { writer in
             writer.requestLine(head)
             writer.copyFields(head.headers, skipping: dropped)
+            hops.write(x.pointee.request, id: x.pointee.requestID, to: &writer)
             append(x.pointee.requestEdits, to: &writer)
             return writer.finish(head.framing)
         }
     }
 
-    /// - Parameter stripsReason: the caller is an application: what a peer sidecar said about its answer ends here.
+    /// - Parameter via: this hop's line, if it is a proxy that its caller chose (RFC 9110 §7.6.3); else empty.
     static func response(
-        _ x: UnsafeMutablePointer<ExchangeStorage>, plan: ServerMachine.ResponsePlan, stripsReason: Bool, into output: inout IOBuffer,
+        _ x: UnsafeMutablePointer<ExchangeStorage>, plan: ServerMachine.ResponsePlan, via: Bytes, into output: inout IOBuffer,
         _ pool: inout BufferPool
     ) {
         var dropped = x.pointee.response.dropped
         let table = x.pointee.response.headers
         drop(edited: x.pointee.responseEdits, of: table, from: &dropped)
-        if stripsReason { drop(reasonHeader, of: table, from: &dropped) }
         write(&output, &pool) { writer in
             writer.statusLine(x.pointee.response.status, reason: x.pointee.response.reason)
             writer.copyFields(table, skipping: dropped)
+            writer.lines(via)
             append(x.pointee.responseEdits, to: &writer)
             return writer.finish(plan.framing, connection: plan.connection)
         }

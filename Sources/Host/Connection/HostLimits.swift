@@ -1,29 +1,45 @@
 package import Pipeline
 
-/// The bounds of the data path, each with its unit and what happens at it.
-package enum HostLimits {
+/// The bounds of the data path that a sidecar is started with, each with its unit and what happens at it.
+package struct Bounds: BitwiseCopyable, Sendable {
     /// A head must be complete this long after its first byte: 408, close (Envoy's edge advice is 5–10 s).
-    package static let headTime = Nanoseconds.seconds(10)
-    /// A body must make progress within this time: 408 or a cut.
-    package static let bodyProgressTime = Nanoseconds.seconds(60)
+    package var headTime = Nanoseconds.seconds(10)
+    /// A body must make progress within this time, in either direction: 408 or a cut.
+    package var bodyProgressTime = Nanoseconds.seconds(60)
     /// A kept-alive connection without a request: closed in silence.
-    package static let downstreamIdleTime = Nanoseconds.seconds(300)
+    package var downstreamIdleTime = Nanoseconds.seconds(300)
     /// An upstream connection in the pool; below the 60–75 s after which common servers close theirs, so that we are first.
-    package static let upstreamIdleTime = Nanoseconds.seconds(50)
+    package var upstreamIdleTime = Nanoseconds.seconds(50)
     /// TCP connect and TLS handshake of an upstream together: `connectTimedOut`.
-    package static let connectTime = Nanoseconds.seconds(5)
-    /// A caller's TLS handshake: closed.
-    package static let handshakeTime = Nanoseconds.seconds(10)
-    /// Connections to one endpoint per loop: `overflow` (503 UO).
-    package static let connectionsPerEndpointMax = 1_024
-    /// Idle ones of them that are kept.
-    package static let idlePerEndpointMax = 128
-    /// Downstream connections of one loop: further ones are closed at once, counted.
-    package static let downstreamMax = 100_000
+    package var connectTime = Nanoseconds.seconds(5)
+    /// A caller's first byte and its TLS handshake: closed.
+    package var handshakeTime = Nanoseconds.seconds(10)
     /// Time to say goodbye: bytes still wanted out, or the peer's last ones read, before the descriptor goes.
-    package static let lingerTime = Nanoseconds.seconds(2)
+    package var lingerTime = Nanoseconds.seconds(2)
+    /// A caller that half-closes a connection it wanted to keep has most likely left altogether, which TCP does not tell apart: an
+    /// answer that begins within this time still reaches one that has not, and the work of one that has ends soon.
+    package var leaveTime = Nanoseconds.milliseconds(50)
+    /// Downstream connections of one loop: further ones are closed at once, counted.
+    package var downstreamMax = 100_000
+    /// Connections to one endpoint per loop: `overflow` (503 UO).
+    package var connectionsPerEndpointMax = 1_024
+    /// Bytes in buffers of one loop's connections. Over it no connection and no request is taken (503 OM, close), so that those
+    /// under way can end; over three quarters of it answers ask callers to leave.
+    package var memoryMax = 256 << 20
+    /// Bytes of a connection's send buffer in the kernel; 0 leaves it to the kernel's tuning.
+    package var sendBufferBytes: Int32 = 0
+
+    package init() {}
+}
+
+/// Bounds of the data path that nobody sets.
+package enum HostLimits {
+    /// Idle connections to one endpoint that a loop keeps.
+    package static let idlePerEndpointMax = 128
     /// Chains of older snapshots a loop keeps for exchanges in flight; then connections on the oldest close.
     package static let retiredChainsMax = 64
+    /// Idle connections closed when a newcomer finds no descriptor left.
+    static let shedPerExhaustion = 8
     /// Bytes on their way out of one connection; over it the other side of the exchange is not read. With one read on top
     /// (`BufferPool.bufferBytes`) this is all a slow reader makes the sidecar hold.
     package static let outputMax = 16 * 1024

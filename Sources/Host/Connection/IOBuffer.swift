@@ -11,15 +11,33 @@ struct BufferPool: ~Copyable {
 
     private var free: UnsafeMutableRawPointer?
     private var kept = 0
+    /// Bytes in buffers that connections hold.
+    private(set) var used = 0
+    private let budget: Int
+
+    init(budget: Int) { self.budget = budget }
+
+    /// No new work: what is under way needs the rest.
+    var isExhausted: Bool { used > budget }
+    /// Callers are better served elsewhere.
+    var isShort: Bool { used > budget / 4 * 3 }
 
     mutating func take() -> UnsafeMutableRawPointer {
+        used += Self.bufferBytes
         guard let buffer = free else { return .allocate(byteCount: Self.bufferBytes, alignment: 64) }
         free = buffer.load(as: UnsafeMutableRawPointer?.self)
         kept -= 1
         return buffer
     }
 
+    /// One larger than the pool's, which only `give` knows again.
+    mutating func take(byteCount: Int) -> UnsafeMutableRawPointer {
+        used += byteCount
+        return .allocate(byteCount: byteCount, alignment: 64)
+    }
+
     mutating func give(_ buffer: UnsafeMutableRawPointer, capacity: Int) {
+        used -= capacity
         guard capacity == Self.bufferBytes, kept < Self.keptMax else { return buffer.deallocate() }
         buffer.storeBytes(of: free, as: UnsafeMutableRawPointer?.self)
         free = buffer
@@ -139,7 +157,7 @@ struct IOBuffer: BitwiseCopyable {
     }
 
     private mutating func resize(to size: Int, _ pool: inout BufferPool) {
-        let fresh = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+        let fresh = pool.take(byteCount: size)
         let kept = end - start
         if kept > 0 { fresh.copyMemory(from: base! + start, byteCount: kept) }
         if let base { pool.give(base, capacity: capacity) }

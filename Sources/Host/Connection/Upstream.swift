@@ -56,17 +56,26 @@ struct Upstream: BitwiseCopyable {
 
     /// A connection on its way, or why not even that.
     static func open(_ pool: UnsafeMutablePointer<UpstreamPool>, _ worker: Worker) -> Result<Upstream, ProxyError> {
-        guard pool.pointee.count < HostLimits.connectionsPerEndpointMax else {
+        guard pool.pointee.count < worker.w.pointee.bounds.connectionsPerEndpointMax else {
             return .failure(ProxyError(.overflow, isProvablyUnsent: true))
         }
         let descriptor: Int32
         let isConnected: Bool
-        switch Socket.connect(to: pool.pointee.address) {
+        var options = Socket.Options()
+        options.sendBufferBytes = worker.w.pointee.bounds.sendBufferBytes
+        var connecting = Socket.connect(to: pool.pointee.address, options)
+        // For want of descriptors: idle connections have some to give.
+        if case .failed(errno: EMFILE) = connecting, worker.shedIdle() > 0 {
+            connecting = Socket.connect(to: pool.pointee.address, options)
+        }
+        switch connecting {
         case .connected(let socket): (descriptor, isConnected) = (socket, true)
         case .inProgress(let socket): (descriptor, isConnected) = (socket, false)
-        case .failed:
+        case .failed(let code):
             worker.w.pointee.stats.upstreamConnectFailed.increment()
-            return .failure(ProxyError(.connectFailed, isProvablyUnsent: true))
+            // Our own want is not the endpoint's fault: nobody may hold it against that.
+            let isOurs = code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM
+            return .failure(ProxyError(isOurs ? .overloaded : .connectFailed, isProvablyUnsent: true))
         }
         let transport: Transport
         if let expected = pool.pointee.expected {
@@ -94,7 +103,7 @@ struct Upstream: BitwiseCopyable {
         let upstream = Upstream(u)
         u.pointee.state = isConnected ? .handshaking : .connecting
         u.pointee.timer = worker.w.pointee.loop.arm(
-            at: worker.w.pointee.loop.now + HostLimits.connectTime, onTimer, UnsafeMutableRawPointer(u))
+            at: worker.w.pointee.loop.now + worker.w.pointee.bounds.connectTime, onTimer, UnsafeMutableRawPointer(u))
         return .success(upstream)
     }
 
@@ -166,7 +175,8 @@ struct Upstream: BitwiseCopyable {
         u.pointee.wroteTrailers = false
         u.pointee.hasHead = false
         if case .chunked = x.pointee.request.framing { u.pointee.sendsChunks = true }
-        HeadEncoding.request(x, into: &u.pointee.output, &worker.w.pointee.buffers)
+        let hop = x.pointee.wayIn == .inbound ? worker.w.pointee.inboundHop : worker.w.pointee.outboundHop
+        HeadEncoding.request(x, hop: hop, into: &u.pointee.output, &worker.w.pointee.buffers)
         let kept = x.pointee.replay.bytes
         if !kept.isEmpty { sendBody(kept, isLast: false) }
         if x.pointee.requestEnded { sendBody(.empty, isLast: true) }
@@ -291,7 +301,7 @@ struct Upstream: BitwiseCopyable {
             u.pointee.input.drop(consumed)
             finishResponse(x, isReusable: isReusable)
         case .switched: fail(ProxyError(.upstreamProtocol))
-        case .reject: fail(ProxyError(.upstreamProtocol))
+        case .reject: fail(ProxyError(.upstreamProtocol, isProvablyUnsent: u.pointee.machine.isUnsent))
         }
         return true
     }
@@ -391,7 +401,7 @@ struct Upstream: BitwiseCopyable {
         u.pointee.exchange = nil
         u.pointee.input.unpin(&worker.w.pointee.buffers)
         if u.pointee.isClosing || u.pointee.trustEpoch != worker.w.pointee.trustEpoch || u.pointee.writeFailed
-            || u.pointee.pool.pointee.idleCount >= HostLimits.idlePerEndpointMax
+            || !u.pointee.output.isEmpty || u.pointee.pool.pointee.idleCount >= HostLimits.idlePerEndpointMax
         {
             return close()
         }
@@ -402,7 +412,7 @@ struct Upstream: BitwiseCopyable {
         pool.pointee.idle?.pointee.previous = u
         pool.pointee.idle = u
         pool.pointee.idleCount += 1
-        let deadline = worker.w.pointee.loop.now + HostLimits.upstreamIdleTime
+        let deadline = worker.w.pointee.loop.now + worker.w.pointee.bounds.upstreamIdleTime
         if !worker.w.pointee.loop.move(u.pointee.timer, to: deadline) {
             u.pointee.timer = worker.w.pointee.loop.arm(at: deadline, Self.onTimer, UnsafeMutableRawPointer(u))
         }

@@ -8,8 +8,16 @@ final class IdentityClient {
     static let controlPlanePath = "/ns/weft-system/sa/control-plane"
 
     private(set) var credentials: WorkloadCredentials?
-    /// A new certificate, or new roots. `trustLost`: a root that was trusted no longer is.
-    var onChange: ((_ credentials: WorkloadCredentials, _ trustLost: Bool) -> Void)?
+    /// What a change of credentials means for connections made before it.
+    struct Change: Equatable {
+        /// It has another certificate: whoever is to know must be shown it.
+        var isRenewed: Bool
+        /// A root that was trusted no longer is.
+        var hasLostTrust: Bool
+    }
+
+    /// A new certificate, or new roots.
+    var onChange: ((Change) -> Void)?
     /// The control plane will not have this sidecar, which has no identity to fall back on.
     var onRefused: ((String) -> Void)?
 
@@ -17,6 +25,8 @@ final class IdentityClient {
     private let folder: StateFolder
     private let controlPlane: SocketAddress
     private let workload: TrafficPart.WorkloadRef
+    /// The sidecar's, by which the control plane knows whose certificate is whose.
+    private let name: String
     private let token: JoinToken?
     private let tokenText: String
     private let log: SidecarLog
@@ -26,12 +36,14 @@ final class IdentityClient {
 
     /// - Parameter token: as it was handed over; only needed until there is a certificate.
     init(
-        on loop: EventLoop, _ folder: StateFolder, controlPlane: SocketAddress, workload: TrafficPart.WorkloadRef, token: String?, log: SidecarLog
+        on loop: EventLoop, _ folder: StateFolder, controlPlane: SocketAddress, workload: TrafficPart.WorkloadRef, name: String, token: String?,
+        log: SidecarLog
     ) throws {
         self.loop = loop
         self.folder = folder
         self.controlPlane = controlPlane
         self.workload = workload
+        self.name = name
         self.log = log
         tokenText = token ?? ""
         self.token = try token.map { text throws(JoinToken.Problem) in try JoinToken(parsing: text) }
@@ -52,8 +64,8 @@ final class IdentityClient {
     }
 
     /// The control plane asks for a renewal soon.
-    func hurry() {
-        machine.hurry(at: loop.now, using: &loop.random.pointee)
+    func hurry(within: Nanoseconds) {
+        machine.hurry(within: within, at: loop.now, using: &loop.random.pointee)
         wakeup?.set(machine.deadline)
     }
 
@@ -83,7 +95,7 @@ final class IdentityClient {
                 log.warning("the stored certificate ended at \(Timestamp(stored.identity.expires))")
                 return nil
             }
-            if let token, !stored.roots.contains(where: { $0.sha256 == token.rootFingerprint }) {
+            if let token, stored.joinRoot != token.rootFingerprint, !stored.roots.contains(where: { $0.sha256 == token.rootFingerprint }) {
                 log.warning("the token is of another mesh than the stored identity: joining anew")
                 return nil
             }
@@ -122,13 +134,13 @@ final class IdentityClient {
         let peer = ExpectedPeer(anyDomainWith: Self.controlPlanePath, endpoint: controlPlane.description)
         // Names in the request are not believed: the token decides.
         let csr = try key.signingRequest(for: "spiffe://joining/ns/\(workload.namespace)/sa/\(workload.service)")
-        ask("/v1/join", ["token": tokenText, "csr": String(decoding: csr, as: UTF8.self), "version": workload.version], context, peer, key)
+        ask("/v1/join", ["token": tokenText, "csr": String(decoding: csr, as: UTF8.self), "version": workload.version, "sidecar": name], context, peer, key)
     }
 
     private func renew(_ credentials: WorkloadCredentials, _ key: PrivateKey) throws {
         let context = try credentials.clientContext()
         let csr = try key.signingRequest(for: credentials.id.description)
-        ask("/v1/renew", ["csr": String(decoding: csr, as: UTF8.self)], context, credentials.controlPlane(at: controlPlane), key)
+        ask("/v1/renew", ["csr": String(decoding: csr, as: UTF8.self), "sidecar": name], context, credentials.controlPlane(at: controlPlane), key)
     }
 
     private func ask(_ path: String, _ members: KeyValuePairs<String, String>, _ context: TLSContext, _ peer: ExpectedPeer, _ key: PrivateKey) {
@@ -144,10 +156,13 @@ final class IdentityClient {
 
     private func answered(_ result: Result<ServiceResponse, ServiceFailure>, _ key: PrivateKey, isJoin: Bool) {
         switch result {
+        case .failure(.transport(let why)) where isJoin && why.tls?.isWithoutPin == true:
+            failed(
+                "the control plane at \(controlPlane) does not show the root that the join token names: the mesh's root was rotated since the token was made, or the token is another mesh's; make a new one with weft token create")
         case .failure(let why): failed("\(why)")
         case .success(let response) where response.status == 200:
             do {
-                let fresh = try credentials(in: response, key)
+                let fresh = try credentials(in: response, key, isJoin: isJoin)
                 if isJoin, let token, !fresh.roots.contains(where: { $0.sha256 == token.rootFingerprint }) {
                     throw IdentityFailure.answer("its roots lack the one that the token names")
                 }
@@ -164,7 +179,7 @@ final class IdentityClient {
         }
     }
 
-    private func credentials(in response: ServiceResponse, _ key: PrivateKey) throws -> WorkloadCredentials {
+    private func credentials(in response: ServiceResponse, _ key: PrivateKey, isJoin: Bool) throws -> WorkloadCredentials {
         guard let root = ConfigReader.read(bytes: response.body, name: "answer").root, let chain = root["certificate"]?.string,
             let bundle = root["bundle"]?.string, let idText = root["spiffeID"]?.string, let id = try? SPIFFEID(idText)
         else { throw IdentityFailure.answer("it lacks certificate, bundle or spiffeID") }
@@ -172,7 +187,12 @@ final class IdentityClient {
             throw IdentityFailure.answer("it makes this sidecar \(id), but it stands before \(workload.namespace)/\(workload.service): was the token made for another service?")
         }
         let identity = try LocalIdentity(key: key, chain: Certificate.all(inPEM: Array(chain.utf8)))
-        return try WorkloadCredentials(identity: identity, id: id, rootsPEM: bundle)
+        // Roots change with the trust part, which comes in order and can be refused; this answer may be older than the last.
+        let roots = credentials.flatMap { !isJoin && identity.leads(to: $0.roots) ? $0.rootsPEM : nil } ?? bundle
+        let fresh = try WorkloadCredentials(
+            identity: identity, id: id, rootsPEM: roots, joinRoot: isJoin ? token?.rootFingerprint : credentials?.joinRoot)
+        guard identity.leads(to: fresh.roots) else { throw IdentityFailure.answer("its certificate is by none of its roots") }
+        return fresh
     }
 
     private func failed(_ why: String) {
@@ -202,7 +222,10 @@ final class IdentityClient {
             log.error("the identity cannot be stored: \(error)")
         }
         let roots = Set(fresh.roots.map(\.sha256))
-        onChange?(fresh, old.map { !Set($0.roots.map(\.sha256)).isSubset(of: roots) } ?? false)
+        onChange?(
+            Change(
+                isRenewed: old.map { $0.identity.certificate.sha256 != fresh.identity.certificate.sha256 } ?? true,
+                hasLostTrust: old.map { !Set($0.roots.map(\.sha256)).isSubset(of: roots) } ?? false))
     }
 }
 

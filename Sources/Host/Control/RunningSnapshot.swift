@@ -16,6 +16,9 @@ final class RunningSnapshot {
     /// The stages that a pushed chain may not lack.
     private(set) var required: [ChainBuilder.Direction: [String]] = [:]
 
+    /// Parts that are in force and could not be kept on disk.
+    private(set) var storeFailures: UInt64 = 0
+
     private let folder: StateFolder
     private let log: SidecarLog
 
@@ -96,6 +99,7 @@ final class RunningSnapshot {
         do {
             try folder.write(StateFolder.StoredPart(part: pushed.part, version: pushed.version, body: pushed.body))
         } catch {
+            storeFailures += 1
             log.error("\(pushed.part.rawValue) \(pushed.version) is in force but cannot be stored: \(error)")
         }
     }

@@ -10,7 +10,7 @@ final class SnapshotClient {
         var hello: () -> PushMessage.Hello
         var check: (PushedPart) -> SubscriberMachine.Verdict
         var install: (PushedPart) -> Void
-        var renewCertificate: () -> Void
+        var renewCertificate: (_ within: Nanoseconds) -> Void
     }
 
     private let loop: EventLoop
@@ -28,6 +28,9 @@ final class SnapshotClient {
     private(set) var rejected: UInt64 = 0
     /// Why the last push of a part was refused; gone with the next that is accepted.
     private(set) var refusals: [SnapshotPart: String] = [:]
+
+    /// Why the control plane will not have this sidecar; nil since it last had.
+    private(set) var refusal: String?
 
     init(on loop: EventLoop, have: [SnapshotPart: String], owner: Owner, log: SidecarLog) {
         self.loop = loop
@@ -66,6 +69,17 @@ final class SnapshotClient {
         stream = nil
     }
 
+    /// A new stream at once: what the control plane knows of this sidecar's certificate is what its stream was opened with.
+    func reconnect() {
+        guard !isEnded else { return }
+        call?.cancel()
+        call = nil
+        stream?.close()
+        stream = nil
+        machine.reconnect(at: loop.now)
+        wakeup?.set(machine.deadline)
+    }
+
     // MARK: Events
 
     private func wake() { perform(machine.wake(at: loop.now)) }
@@ -80,11 +94,18 @@ final class SnapshotClient {
     private func received(_ frame: [UInt8]) {
         do {
             let (message, session) = try PushMessage.read(frame)
+            if case .welcome = message { refusal = nil }
             perform(machine.received(message, session: session, at: loop.now))
         } catch {
             log.warning("the control plane sent \(error)")
             cut()
         }
+    }
+
+    private func refused(_ why: String) {
+        // Said once, not at every try.
+        if refusal != why { log.error("the control plane refuses this sidecar: \(why); it serves on with what it has, and asks again") }
+        refusal = why
     }
 
     private func closed(_ why: String) {
@@ -121,8 +142,11 @@ final class SnapshotClient {
                 accepted += 1
                 refusals[pushed.part] = nil
                 owner.install(pushed)
-            case .renewCertificate: owner.renewCertificate()
+            case .renewCertificate(let within): owner.renewCertificate(within)
             case .close(let reason): cut(reason)
+            case .refused(let reason):
+                refused(reason)
+                cut("refused")
             }
         }
         if !isEnded { wakeup?.set(machine.deadline) }
@@ -136,6 +160,10 @@ final class SnapshotClient {
             call = nil
             switch result {
             case .success(let stream): opened(stream)
+            case .failure(.refused(let status, let body)) where (400..<500).contains(status):
+                refused(ConfigReader.read(body, name: "answer").root?["error"]?.string ?? body)
+                machine.refused()
+                closed("refused with status \(status)")
             case .failure(let why): closed("\(why)")
             }
         }

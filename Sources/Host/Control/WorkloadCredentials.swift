@@ -7,19 +7,29 @@ struct WorkloadCredentials: Sendable {
     let roots: [Certificate]
     /// PEM, as it came: for the state folder.
     let rootsPEM: String
+    /// SHA-256 of the root that the join token named; nil if that is not known. Roots are rotated, the token stays where it
+    /// was put: by this it is known again.
+    let joinRoot: [UInt8]?
 
     /// Throws when the parts do not fit each other.
-    init(identity: LocalIdentity, id: SPIFFEID, rootsPEM: String) throws(CertificateError) {
+    init(identity: LocalIdentity, id: SPIFFEID, rootsPEM: String, joinRoot: [UInt8]? = nil) throws(CertificateError) {
         guard identity.id == id else { throw CertificateError("the certificate is for \(identity.id?.description ?? "nobody"), not for \(id)") }
         self.identity = identity
         self.id = id
         self.rootsPEM = rootsPEM
+        self.joinRoot = joinRoot
         roots = try Certificate.all(inPEM: Array(rootsPEM.utf8))
     }
 
     /// The same identity under other roots.
     func trusting(_ rootsPEM: String) throws(CertificateError) -> WorkloadCredentials {
-        try WorkloadCredentials(identity: identity, id: id, rootsPEM: rootsPEM)
+        try WorkloadCredentials(identity: identity, id: id, rootsPEM: rootsPEM, joinRoot: joinRoot)
+    }
+
+    /// Whether it could show its own certificate to those who trust `rootsPEM`: a sidecar under roots that its certificate
+    /// does not lead to is cut off from everybody, the control plane included.
+    func stands(under rootsPEM: String) throws(CertificateError) -> Bool {
+        identity.leads(to: try Certificate.all(inPEM: Array(rootsPEM.utf8)))
     }
 
     func trustsSame(as other: WorkloadCredentials) -> Bool { Set(roots.map(\.sha256)) == Set(other.roots.map(\.sha256)) }
@@ -47,6 +57,7 @@ struct WorkloadCredentials: Sendable {
             $0.member("key", key)
             $0.member("certificate", chain)
             $0.member("roots", rootsPEM)
+            if let joinRoot { $0.member("joinRoot", Hex.text(joinRoot)) }
         }
         return writer.utf8
     }
@@ -56,6 +67,8 @@ struct WorkloadCredentials: Sendable {
             let key = root["key"]?.string, let chain = root["certificate"]?.string, let roots = root["roots"]?.string,
             let id = try? SPIFFEID(idText)
         else { throw CertificateError("the file is damaged") }
-        try self.init(identity: LocalIdentity(keyPEM: Array(key.utf8), chainPEM: Array(chain.utf8)), id: id, rootsPEM: roots)
+        try self.init(
+            identity: LocalIdentity(keyPEM: Array(key.utf8), chainPEM: Array(chain.utf8)), id: id, rootsPEM: roots,
+            joinRoot: root["joinRoot"]?.string.flatMap(Hex.bytes))
     }
 }

@@ -12,6 +12,7 @@ final class ServerConnection {
     /// Being received.
     private var request: ServiceRequest?
     private var protocolAsked: String?
+    private var bodyMax = 0
     private var isProcessing = false
     private var isHandshaken = false
     private var isOver = false
@@ -63,7 +64,7 @@ final class ServerConnection {
                 channel.consume(byteCount)
                 if machine.wantsBody() { channel.write(Bytes(ReplyWriter.continueHead).array) }
             case .bodyData(let offset, let count):
-                guard let soFar = request?.body.count, soFar + count <= server.limits.bodyMax else { return refuse(413, "the body is too large\n") }
+                guard let soFar = request?.body.count, soFar + count <= bodyMax else { return refuse(413, "the body is too large\n") }
                 request?.body += channel.input[offset..<offset + count]
                 channel.consume(offset + count)
             case .trailer(let trailer): channel.consume(trailer.byteCount)
@@ -84,6 +85,7 @@ final class ServerConnection {
         request.peerUser = peerUser
         protocolAsked = head.asksUpgrade ? request.header("upgrade") : nil
         self.request = request
+        bodyMax = server.bodyMax?(request) ?? server.limits.bodyMax
     }
 
     private func dispatch() {

@@ -20,6 +20,9 @@ package final class ServiceServer {
     /// Why a connection failed its handshake, for the log.
     package var onHandshakeFailure: ((ServiceFailure) -> Void)?
 
+    /// How many bytes of a body are read, as a request's head says who asks; nil: `limits.bodyMax`.
+    package var bodyMax: ((ServiceRequest) -> Int)?
+
     let handler: Handler
     private let loop: EventLoop
     private var listeners: [Listener] = []
@@ -82,6 +85,8 @@ package final class ServiceServer {
 package final class ServiceReply {
     private var connection: ServerConnection?
     private let protocolAsked: String?
+    /// Sent with whatever the answer has.
+    package var headers: [(name: String, value: String)] = []
 
     init(_ connection: ServerConnection, protocolAsked: String?) {
         self.connection = connection
@@ -93,6 +98,8 @@ package final class ServiceReply {
     package func respond(_ response: ServiceResponse) {
         guard let connection else { return }
         self.connection = nil
+        var response = response
+        response.headers += headers
         connection.respond(response)
     }
 

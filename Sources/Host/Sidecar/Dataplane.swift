@@ -51,19 +51,34 @@ package final class Dataplane {
     package private(set) var addresses = Addresses()
     private let builder: ChainBuilder
     private let entrances: Entrances
+    private let hops: (inbound: HopName, outbound: HopName)
+    private let bounds: Bounds
     private var loops: [Loop] = []
     private var generation: UInt64 = 1
     private var snapshot: Snapshot
 
-    /// Starts the loops and opens the entrances. Throws what the chain builder or the operating system says.
+    /// Starts the loops and opens the entrances. Throws what the chain builder or the operating system says; nothing runs then.
     package init(
-        workers: Int, entrances: Entrances, application: SocketAddress?, registry: FilterRegistry, snapshot: Snapshot
+        workers: Int, entrances: Entrances, application: SocketAddress?, registry: FilterRegistry, snapshot: Snapshot,
+        bounds: Bounds = Bounds()
     ) throws {
         precondition(workers >= 1 && workers <= StatsRegistry.loopsMax)
         context = BuildContext(loops: workers)
         builder = ChainBuilder(registry: registry, context: context)
         self.entrances = entrances
         self.snapshot = snapshot
+        self.bounds = bounds
+        let token = String(UInt64.random(in: 0..<(1 << 48)) | 1 << 48, radix: 16).dropFirst()
+        hops = (HopName("weft-\(token)-in"), HopName("weft-\(token)-out"))
+        do {
+            try begin(workers, application)
+        } catch {
+            stop()
+            throw error
+        }
+    }
+
+    private func begin(_ workers: Int, _ application: SocketAddress?) throws {
         for index in 0..<workers { loops.append(try start(index, application)) }
         let targets = loops
         context.resumer.connect { token, verdict in
@@ -76,7 +91,7 @@ package final class Dataplane {
 
     private func start(_ index: Int, _ application: SocketAddress?) throws -> Loop {
         let update = try self.update(for: index)
-        let context = self.context
+        let context = self.context, hops = self.hops, bounds = self.bounds
         let started = Rendezvous<Handle>()
         let thread = try LoopThread(
             name: "weft-\(index)",
@@ -84,7 +99,8 @@ package final class Dataplane {
                 let w = UnsafeMutablePointer<WorkerStorage>.allocate(capacity: 1)
                 w.initialize(
                     to: WorkerStorage(
-                        loop: loop, index: index, context: context, inbound: update.inbound, outbound: update.outbound))
+                        loop: loop, index: index, context: context, hops: hops, bounds: bounds, inbound: update.inbound,
+                        outbound: update.outbound))
                 w.pointee.serviceIndex = update.serviceIndex
                 w.pointee.acceptsPlaintext = update.acceptsPlaintext
                 let worker = Worker(w: w)
@@ -117,13 +133,18 @@ package final class Dataplane {
             if number > 0, wanted.family == .unix { break }
             var options = Listener.Options()
             options.sharesPort = loops.count > 1 && wanted.family != .unix
+            options.connection.sendBufferBytes = bounds.sendBufferBytes
             let result = Rendezvous<Result<SocketAddress, SystemError>>()
             let at = address, handle = loop.worker, chosen = options
             loop.thread.mailbox.post { eventLoop in
                 do throws(SystemError) {
                     let worker = handle.worker
-                    let listener = try Listener(on: eventLoop, at: at, chosen) { descriptor, _ in
-                        Downstream.accept(descriptor, on: listening, worker)
+                    let listener = try Listener(on: eventLoop, at: at, chosen) { descriptor, peer in
+                        Downstream.accept(descriptor, from: peer, on: listening, worker)
+                    }
+                    listener.onExhausted = {
+                        worker.w.pointee.stats.acceptShed.increment()
+                        worker.shedIdle()
                     }
                     worker.w.pointee.listeners.append((listening.kind, listener))
                     result.fulfil(.success(listener.address))

@@ -48,12 +48,12 @@ package final class Sidecar {
         self.registry = registry
         self.log = log
         self.reload = reload
-        incarnation = Self.hex(Entropy.bytes(16))
+        incarnation = Hex.text(Entropy.bytes(16))
         loop = try EventLoop()
         folder = try StateFolder(settings.stateDirectory)
 
         identity = try settings.controlPlane.map { [loop, folder] controlPlane in
-            try IdentityClient(on: loop, folder, controlPlane: controlPlane.address, workload: settings.workload, token: controlPlane.token, log: log)
+            try IdentityClient(on: loop, folder, controlPlane: controlPlane.address, workload: settings.workload, name: settings.name, token: controlPlane.token, log: log)
         }
 
         // What to run on, before anybody can come in. Who joins anew has no past: the folder may be of another mesh.
@@ -95,15 +95,16 @@ package final class Sidecar {
 
     private func identify() throws {
         if let identity {
-            identity.onChange = { [unowned self] _, trustLost in
-                secure(trustLost: trustLost)
-                push?.start()
+            identity.onChange = { [unowned self] change in
+                // Connections are only as good as the certificate and the roots that they were made with.
+                secure(again: change.isRenewed || change.hasLostTrust)
+                if change.isRenewed { push?.reconnect() }
             }
             identity.onRefused = { [unowned self] why in
                 fatal = .refused(why)
                 loop.stop()
             }
-            secure(trustLost: false)
+            secure(again: false)
         } else if let files = settings.certificateFiles {
             let own = try LocalIdentity(keyPEM: Files.readSecret(files.key), chainPEM: Files.read(files.certificate))
             guard let id = own.id else { throw CertificateError("\(files.certificate) carries no SPIFFE id") }
@@ -114,12 +115,14 @@ package final class Sidecar {
     }
 
     /// Puts the identity into force. Inbound stays shut until the sidecar knows who may come in.
-    func secure(trustLost: Bool) {
+    ///
+    /// - Parameter again: connections made before serve nobody any longer whom new ones would not.
+    func secure(again: Bool) {
         guard let credentials = identity?.credentials else { return }
         do {
             let server = running.isComplete ? try credentials.serverContext() : nil
             let client = try credentials.clientContext()
-            dataplane.setTLS(server: server, client: client, trustChanged: trustLost)
+            dataplane.setTLS(server: server, client: client, trustChanged: again)
             controlContext = client
         } catch {
             log.error("the new identity cannot be used: \(error)")
@@ -152,7 +155,7 @@ package final class Sidecar {
             owner: SnapshotClient.Owner(
                 target: { [unowned self] in target() }, hello: { [unowned self] in hello(software) },
                 check: { [unowned self] in check($0) }, install: { [unowned self] in install($0) },
-                renewCertificate: { [unowned self] in identity?.hurry() }), log: log)
+                renewCertificate: { [unowned self] in identity?.hurry(within: $0) }), log: log)
         if settings.application == nil { push?.setHealth(true, reason: "there is no application to probe") }
         exporter = try MetricsExporter(
             on: loop, dataplane.context, service: settings.workload.service, incarnation: incarnation, interval: settings.exportInterval,
@@ -177,7 +180,10 @@ package final class Sidecar {
                 guard candidate.trust.trustDomain == credentials.id.trustDomain else {
                     return .rejected("it is for the trust domain \(candidate.trust.trustDomain), this sidecar is in \(credentials.id.trustDomain)")
                 }
-                _ = try credentials.trusting(candidate.trust.roots)
+                guard try credentials.stands(under: candidate.trust.roots) else {
+                    return .rejected(
+                        "this sidecar's own certificate, which ends at \(Timestamp(credentials.identity.expires)), is by none of these roots: it would cut itself off")
+                }
             }
             let problems = dataplane.check(candidate)
             return problems.isEmpty ? .accepted : .rejected(problems.joined(separator: "\n"))
@@ -197,7 +203,7 @@ package final class Sidecar {
                 try dataplane.apply(candidate)
                 running.install(pushed, candidate)
             }
-            if !wasComplete, running.isComplete { secure(trustLost: false) }
+            if !wasComplete, running.isComplete { secure(again: false) }
         } catch {
             // It passed the same steps a moment ago.
             log.error("\(pushed.part.rawValue) \(pushed.version) was accepted and cannot be put into force: \(error)")
@@ -271,11 +277,6 @@ package final class Sidecar {
         let deadline = Clock.monotonic() + .milliseconds(200)
         while mustLinger, Clock.monotonic() < deadline { loop.turn(waitingAtMost: .milliseconds(20)) }
         dataplane.stop()
-    }
-
-    private static func hex(_ bytes: [UInt8]) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 }
 

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Synchronization
 
 /// Lines for people on standard error: when, how bad, what.
 package struct SidecarLog: Sendable {
@@ -13,9 +14,35 @@ package struct SidecarLog: Sendable {
 
     private func line(_ level: String, _ text: String) { write("\(Timestamp(Clock.unixSeconds())) \(level): \(text)") }
 
-    package static let standardError: @Sendable (String) -> Void = { line in
-        let bytes = Array((line + "\n").utf8)
-        _ = Glibc.write(2, bytes, bytes.count)
+    package static let standardError: @Sendable (String) -> Void = { line in write(line, to: 2) }
+
+    /// Lines lost because whoever keeps them would not take them.
+    package static var dropped: UInt64 { droppedLines.load(ordering: .relaxed) }
+
+    private static let droppedLines = Atomic<UInt64>(0)
+    /// What a pipe that is ready takes at once (PIPE_BUF).
+    private static let pieceBytesMax = 4_096
+
+    /// Writes one line, or drops it: a full disk, or a reader that sleeps, must hold nobody up.
+    static func write(_ line: String, to descriptor: Int32) {
+        var bytes = Array(line.utf8)
+        // A peer's bytes may be in it: they end no line and move no cursor.
+        for index in bytes.indices where bytes[index] < 0x20 && bytes[index] != 0x0A && bytes[index] != 0x09 || bytes[index] == 0x7F {
+            bytes[index] = UInt8(ascii: "?")
+        }
+        bytes.append(0x0A)
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let piece = Array(rest.prefix(pieceBytesMax))
+            var poller = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            guard poll(&poller, 1, 0) == 1, poller.revents & Int16(POLLOUT) != 0,
+                Glibc.write(descriptor, piece, piece.count) == piece.count
+            else {
+                droppedLines.add(1, ordering: .relaxed)
+                return
+            }
+            rest = rest.dropFirst(piece.count)
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 package import CPlatform
 internal import Glibc
+package import Pipeline
 
 /// Where to listen or connect: `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`. Names are not resolved here.
 ///
@@ -73,6 +74,15 @@ package struct SocketAddress: BitwiseCopyable, Hashable, @unchecked Sendable, Cu
         var text = [CChar](repeating: 0, count: 48)
         let failure = withUnsafePointer(to: raw) { weft_address_host($0, &text, 48) }
         return failure == 0 ? String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self) : "?"
+    }
+
+    /// The host alone, as the data path keeps it.
+    package var caller: CallerAddress {
+        switch family {
+        case .ipv4: CallerAddress(ipv4: UInt32(truncatingIfNeeded: raw.words.0 &>> 32).byteSwapped)
+        case .ipv6: CallerAddress(ipv6: raw.words.1.byteSwapped, raw.words.2.byteSwapped)
+        case .unix, .other: CallerAddress()
+        }
     }
 
     package var isLoopback: Bool {

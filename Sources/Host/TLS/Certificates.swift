@@ -50,6 +50,9 @@ package final class Certificate: @unchecked Sendable {
         }
     }
 
+    /// What `PeerIdentity.issuer` says of those it issued.
+    package var keyID: UInt64 { weft_tls_own_key(pointer) }
+
     package var pem: [UInt8] { get throws(CertificateError) { try Memory.text { PEM_write_bio_X509($0, pointer) } } }
 }
 
@@ -110,6 +113,18 @@ package struct LocalIdentity: Sendable {
 
     /// The SPIFFE id in the certificate; nil if it carries none that is valid.
     package var id: SPIFFEID? { try? PeerVerification.identity(of: certificate.pointer).get() }
+
+    /// Whether its chain leads to one of `roots`, whatever the time.
+    package func leads(to roots: [Certificate]) -> Bool {
+        guard let store = X509_STORE_new() else { return false }
+        defer { X509_STORE_free(store) }
+        for root in roots { X509_STORE_add_cert(store, root.pointer) }
+        // Only the workload's own place is asked for: intermediates of ours are certificates like its own.
+        let between = OPENSSL_sk_new_null()
+        defer { OPENSSL_sk_free(between) }
+        for certificate in intermediates { OPENSSL_sk_push(between, UnsafeRawPointer(certificate.pointer)) }
+        return weft_tls_leads_to(certificate.pointer, between, store, 1) == 1
+    }
 
     /// Seconds since 1970: the earliest end in the chain.
     package var expires: Int64 { intermediates.reduce(certificate.notAfter) { min($0, $1.notAfter) } }

@@ -6,6 +6,8 @@ package struct PeerIdentity: Sendable, Hashable {
     package let id: SPIFFEID
     /// Seconds since 1970 at which its certificate ends.
     package let expires: Int64
+    /// Names the root that issued it: the beginning of its key's id.
+    package let issuer: UInt64
 
     /// Nil if the peer showed no certificate.
     init?(of connection: OpaquePointer) {
@@ -14,6 +16,7 @@ package struct PeerIdentity: Sendable, Hashable {
         else { return nil }
         self.id = id
         expires = Int64(weft_tls_not_after(certificate))
+        issuer = weft_tls_issuer_key(certificate)
     }
 }
 
@@ -39,6 +42,11 @@ package final class ExpectedPeer: Sendable {
         ids = []
         self.path = path
         sessionKey = endpoint + "|*" + path
+    }
+
+    /// The control plane of whatever mesh has the pinned root.
+    package convenience init(controlPlaneAt address: SocketAddress) {
+        self.init(anyDomainWith: IdentityClient.controlPlanePath, endpoint: address.description)
     }
 
     func accepts(_ id: SPIFFEID) -> Bool { ids.contains(id) || path == id.path }

@@ -35,13 +35,14 @@ package final class TLSContext: @unchecked Sendable {
     /// - Parameters:
     ///   - scope: what else sessions depend on: the listener's name, the policy epoch.
     ///   - sendsRoot: the chain ends with a root for clients that pin it.
+    ///   - others: contexts for clients that pin another root, by `name(ofRoot:)`.
     package static func server(
         identity: LocalIdentity, trust roots: [Certificate], trustDomain: String, clients: ClientCertificates = .required,
-        applicationProtocols: [String] = ["http/1.1"], scope: String, sendsRoot: Certificate? = nil
+        applicationProtocols: [String] = ["http/1.1"], scope: String, sendsRoot: Certificate? = nil, others: [String: TLSContext] = [:]
     ) throws(CertificateError) -> TLSContext {
         let rules = ContextRules(
             isServer: true, trustDomain: trustDomain, pinnedRoot: nil, allowsAnonymousPeer: clients == .optional,
-            applicationProtocols: applicationProtocols)
+            applicationProtocols: applicationProtocols, others: others)
         let context = try TLSContext(rules, identity: identity, trust: roots)
         if let sendsRoot, weft_tls_chain_add(context.pointer, sendsRoot.pointer) != 1 { throw CertificateError("the root cannot be added") }
         for root in roots { _ = weft_tls_client_ca(context.pointer, root.pointer) }
@@ -52,6 +53,7 @@ package final class TLSContext: @unchecked Sendable {
         weft_tls_server_sessions(
             context.pointer, hash, UInt32(hash.count), Self.serverSessionsMax, Self.sessionSeconds)
         SSL_CTX_set_alpn_select_cb(context.pointer, ContextRules.chooseProtocol, nil)
+        if !others.isEmpty { weft_tls_on_server_name(context.pointer, ContextRules.chooseContext) }
         return context
     }
 
@@ -109,6 +111,16 @@ package final class TLSContext: @unchecked Sendable {
 
     deinit { SSL_CTX_free(pointer) }
 
+    /// What a client that pins a root asks for, so that a server that has several shows this one.
+    package static func name(ofRoot sha256: [UInt8]) -> String {
+        "root-\(Hex.text(sha256.prefix(24))).weft"
+    }
+
+    /// Whether the peer of an established connection, made under an older context, would be let in under this one.
+    package func trusts(peerOf transport: Transport) -> Bool {
+        transport.connection.map { weft_tls_trusts_peer(pointer, $0) == 1 } ?? false
+    }
+
     private static func opensslText() -> String {
         ERR_reason_error_string(ERR_peek_last_error()).map { String(cString: $0) } ?? "no reason given"
     }
@@ -133,6 +145,9 @@ package final class TLSContext: @unchecked Sendable {
         return Transport(descriptor, connection, isServer: true)
     }
 
+    /// A handshake that has just begun under another context goes on under this one.
+    func takeOver(_ connection: OpaquePointer) -> Bool { SSL_set_SSL_CTX(connection, pointer) != nil }
+
     /// The calling side of a connection, connected or about to be: the handshake succeeds only with one of `peer`'s ids.
     package func connect(_ descriptor: Int32, expecting peer: ExpectedPeer) -> Transport? {
         guard let connection = SSL_new(pointer) else { return nil }
@@ -143,6 +158,7 @@ package final class TLSContext: @unchecked Sendable {
             return nil
         }
         weft_tls_set_descriptor(connection, descriptor)
+        if let pin = rules.pinnedRoot { _ = weft_tls_set_server_name(connection, Self.name(ofRoot: pin)) }
         SSL_set_connect_state(connection)
         rules.sessions.offer(to: connection, peer.sessionKey)
         return Transport(descriptor, connection, isServer: false)
@@ -158,8 +174,14 @@ final class ContextRules: Sendable {
     /// Names, each after a byte with its length (RFC 7301 §3.1).
     let protocolList: [UInt8]
     let sessions = ClientSessions()
+    /// By the server name that asks for them.
+    private let others: [String: TLSContext]
 
-    init(isServer: Bool, trustDomain: String, pinnedRoot: [UInt8]?, allowsAnonymousPeer: Bool, applicationProtocols: [String]) {
+    init(
+        isServer: Bool, trustDomain: String, pinnedRoot: [UInt8]?, allowsAnonymousPeer: Bool, applicationProtocols: [String],
+        others: [String: TLSContext] = [:]
+    ) {
+        self.others = others
         self.isServer = isServer
         self.trustDomain = trustDomain
         self.pinnedRoot = pinnedRoot
@@ -174,6 +196,14 @@ final class ContextRules: Sendable {
     static func of(_ connection: OpaquePointer) -> ContextRules? {
         guard let context = SSL_get_SSL_CTX(connection), let object = SSL_CTX_get_ex_data(context, slot) else { return nil }
         return Unmanaged<ContextRules>.fromOpaque(object).takeUnretainedValue()
+    }
+
+    /// Goes on under the context that the client's server name asks for, if there is one.
+    static let chooseContext: @convention(c) (OpaquePointer?, UnsafeMutablePointer<Int32>?, UnsafeMutableRawPointer?) -> Int32 = { connection, _, _ in
+        guard let connection, let name = weft_tls_server_name(connection).map({ String(cString: $0) }),
+            let other = ContextRules.of(connection)?.others[name]
+        else { return SSL_TLSEXT_ERR_NOACK }
+        return other.takeOver(connection) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL
     }
 
     /// Takes the first of ours that the client offers; a client that offers only others is refused (RFC 7301 §3.2).

@@ -31,6 +31,9 @@ package struct TLSFailure: BitwiseCopyable, Equatable, Sendable, CustomStringCon
         self.isProvablyUnsent = isProvablyUnsent
     }
 
+    /// The peer's chain lacks the root that was pinned.
+    package var isWithoutPin: Bool { kind == .refusedPeer && code == Int32(WEFT_VERIFY_NO_PIN) }
+
     /// handshake_failure, bad_, unsupported_, revoked, expired, unknown certificate, unknown_ca, access_denied, decrypt_error,
     /// certificate_required.
     static func endsHandshake(alert: Int32) -> Bool {

@@ -73,7 +73,11 @@ struct Worker: BitwiseCopyable {
         closeOldest()
     }
 
-    /// New keys or roots: what was agreed under the old ones serves no further request.
+    /// New keys or roots: what was agreed under the old ones serves no further request of ours, and a caller's only if it
+    /// would still be let in, which its next request asks (`Downstream.begin`).
+    ///
+    /// So nobody is cut off who is still trusted: closing an idle connection from the called side would race with a request
+    /// that is on its way, and a POST lost in that race is lost for good. The calling side closes its own without a race.
     func setTLS(server: TLSContext?, client: TLSContext?, trustChanged: Bool) {
         w.pointee.serverTLS = server
         w.pointee.clientTLS = client
@@ -83,7 +87,6 @@ struct Worker: BitwiseCopyable {
             guard let pool, pool.pointee.expected != nil else { continue }
             while let idle = pool.pointee.idle { Upstream(idle).close() }
         }
-        closeConnections { $0.pointee.filters.isTLS && !$0.pointee.hasBegun }
     }
 
     private func retire(_ chain: UnsafeMutablePointer<Chain>) {
@@ -117,6 +120,32 @@ struct Worker: BitwiseCopyable {
             next = d.pointee.next
             if matches(d) { Downstream(d).close() }
         }
+    }
+
+    // MARK: Shedding
+
+    /// Out of descriptors: closes idle connections, those to endpoints first, then the callers' that have been there longest.
+    @discardableResult
+    func shedIdle() -> Int {
+        var left = HostLimits.shedPerExhaustion
+        for pool in w.pointee.pools {
+            guard let pool else { continue }
+            while left > 0, let idle = pool.pointee.idle {
+                Upstream(idle).close()
+                left -= 1
+            }
+        }
+        var looks = HostLimits.shedPerExhaustion * 8
+        var next = w.pointee.oldestConnection
+        while left > 0, looks > 0, let d = next {
+            next = d.pointee.previous
+            looks -= 1
+            guard d.pointee.state == .open, !d.pointee.hasBegun, d.pointee.input.isEmpty, d.pointee.output.isEmpty else { continue }
+            Downstream(d).close()
+            left -= 1
+        }
+        w.pointee.stats.idleShed.add(UInt64(HostLimits.shedPerExhaustion - left))
+        return HostLimits.shedPerExhaustion - left
     }
 
     // MARK: Resuming

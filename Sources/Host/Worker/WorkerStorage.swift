@@ -10,8 +10,12 @@ struct WorkerStorage: ~Copyable {
     /// Where a head parser writes a canonical target before it is known whether it is needed.
     let scratch: UnsafeMutableBufferPointer<UInt8>
     let stats: WorkerStats
+    /// How this process calls itself in `via`, by direction.
+    let inboundHop: HopName
+    let outboundHop: HopName
 
-    var buffers = BufferPool()
+    let bounds: Bounds
+    var buffers: BufferPool
     var exchangeSlots: [ExchangeSlot] = []
     /// Last used first, so that warm memory is used again.
     var freeSlots: [UInt32] = []
@@ -37,18 +41,24 @@ struct WorkerStorage: ~Copyable {
 
     /// Every downstream connection, newest first.
     var connections: UnsafeMutablePointer<DownstreamStorage>?
+    /// The other end of that list.
+    var oldestConnection: UnsafeMutablePointer<DownstreamStorage>?
     var connectionCount = 0
     /// Connections with something to send once this turn's events have been looked at, first come first.
     var firstToSettle: UnsafeMutablePointer<DownstreamStorage>?
     var lastToSettle: UnsafeMutablePointer<DownstreamStorage>?
 
     init(
-        loop: EventLoop, index: Int, context: BuildContext, inbound: UnsafeMutablePointer<Chain>,
-        outbound: UnsafeMutablePointer<Chain>
+        loop: EventLoop, index: Int, context: BuildContext, hops: (inbound: HopName, outbound: HopName), bounds: Bounds,
+        inbound: UnsafeMutablePointer<Chain>, outbound: UnsafeMutablePointer<Chain>
     ) {
         self.loop = loop
         self.index = index
         self.context = context
+        inboundHop = hops.inbound
+        outboundHop = hops.outbound
+        self.bounds = bounds
+        buffers = BufferPool(budget: bounds.memoryMax)
         self.inbound = inbound
         self.outbound = outbound
         ring = .allocate(capacity: 1)
@@ -121,6 +131,10 @@ struct WorkerStats {
     let upstreamStale: Counter
     let timeouts: Counter
     let staleResumes: Counter
+    /// For want of descriptors: newcomers closed at once, and idle connections closed for them.
+    let acceptShed: Counter
+    let idleShed: Counter
+    let memoryShed: Counter
 
     init(_ stats: StatsRegistry, loop: Int) {
         downstreamOpened = stats.counter("weft_downstream_connections_total", "Connections accepted from callers.", loop: loop)
@@ -140,6 +154,11 @@ struct WorkerStats {
             "weft_upstream_stale_total", "Requests moved to a new connection because a pooled one had gone stale.", loop: loop)
         staleResumes = stats.counter(
             "weft_stale_resumes_total", "Decisions of filters that came after their exchange had ended.", loop: loop)
+        acceptShed = stats.counter(
+            "weft_downstream_shed_total", "Connections closed at once for want of file descriptors.", loop: loop)
+        idleShed = stats.counter("weft_idle_shed_total", "Idle connections closed for want of file descriptors.", loop: loop)
+        memoryShed = stats.counter(
+            "weft_memory_shed_total", "Requests refused because the buffers of their loop are used up.", loop: loop)
         timeouts = stats.counter("weft_downstream_timeouts_total", "Connections closed because the caller was too slow.", loop: loop)
     }
 }

@@ -43,6 +43,8 @@ package struct ConnectionStorage: BitwiseCopyable {
     /// Nil: no identity we trust (`external` in policies).
     package var peer: UnsafePointer<PeerRecord>?
     package var isTLS = false
+    /// For `x-forwarded-for`; none if it would mean nothing to others.
+    package var caller = CallerAddress()
     package var openedAt = Instant.zero
     package var bytesReceived: UInt64 = 0
     package var bytesSent: UInt64 = 0
@@ -128,6 +130,8 @@ package struct ExchangeStorage: BitwiseCopyable {
     package var response = unsafe ResponseHead()
     /// One draw, fixed for the exchange: retries keep route and version.
     package var draw: UInt64 = 0
+    /// What a new `x-request-id` is made of.
+    package var requestID: (UInt64, UInt64) = (0, 0)
     package var random: Random
     package var now: Instant
     package var startedAt: Instant

@@ -57,10 +57,14 @@ package struct PublisherMachine: Sendable {
     }
 
     /// The sidecar connected and said hello; what it has counts, whatever was sent before.
-    package mutating func connected(session: UInt64, incarnation: String, have: [SnapshotPart: String]) -> [Push] {
+    ///
+    /// - Parameter hasRenewed: it shows another certificate than the last time.
+    package mutating func connected(
+        session: UInt64, incarnation: String, have: [SnapshotPart: String], hasRenewed: Bool = false
+    ) -> [Push] {
         self.session = session
-        // A new process may be able to run what the old one refused.
-        let isNew = self.incarnation != incarnation
+        // A new process may be able to run what the old one refused, and a new certificate to stand under other roots.
+        let isNew = self.incarnation != incarnation || hasRenewed
         self.incarnation = incarnation
         return SnapshotPart.allCases.flatMap { part in
             parts[part, default: Part()].out = nil

@@ -27,7 +27,9 @@ extension PushMessage {
             case .health(let isHealthy, let reason):
                 writer.member("healthy", isHealthy)
                 writer.member("reason", PushMessage.cut(reason))
-            case .heartbeat, .draining, .leaving, .renewCertificate, .unknown: break
+            case .renewCertificate(let within): writer.member("withinMilliseconds", within.count / 1_000_000)
+            case .refused(let reason): writer.member("reason", PushMessage.cut(reason))
+            case .heartbeat, .draining, .leaving, .unknown: break
             }
         }
         return writer.utf8
@@ -45,6 +47,7 @@ extension PushMessage {
         case .draining: "draining"
         case .leaving: "leaving"
         case .renewCertificate: "renew-certificate"
+        case .refused: "refused"
         case .unknown(let type): type
         }
     }
@@ -99,7 +102,11 @@ extension PushMessage {
             return .health(isHealthy: isHealthy, reason: try root.reason)
         case "draining": return .draining
         case "leaving": return .leaving
-        case "renew-certificate": return .renewCertificate
+        case "refused": return .refused(reason: try root.reason)
+        case "renew-certificate":
+            let milliseconds = try root.unsigned("withinMilliseconds")
+            guard (0...86_400_000).contains(milliseconds) else { throw .malformed("a renewal within \(milliseconds) ms") }
+            return .renewCertificate(within: .milliseconds(Int64(milliseconds)))
         default: return .unknown(type)
         }
     }

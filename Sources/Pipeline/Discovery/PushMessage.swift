@@ -28,8 +28,10 @@ package enum PushMessage: Equatable, Sendable {
     case draining
     /// Sidecar: it is gone for good and need not be waited for.
     case leaving
-    /// Control plane: get a new certificate at the next chance (the roots are being rotated).
-    case renewCertificate
+    /// Control plane: get a new certificate within this time, at a random moment of it (the roots are being rotated).
+    case renewCertificate(within: Nanoseconds)
+    /// Control plane, last: it ends the stream, and why. Without a session: what it refuses may be the hello.
+    case refused(reason: String)
     /// Of a later version of the protocol; to be ignored.
     case unknown(String)
 }

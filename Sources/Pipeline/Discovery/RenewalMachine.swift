@@ -74,8 +74,8 @@ package struct RenewalMachine: Sendable {
         due = now + .nanoseconds(Int64.random(in: wait.count / 2...wait.count + wait.count / 2, using: &random))
     }
 
-    /// The control plane asks for it (a new root issues now): within a minute, not all at once.
-    package mutating func hurry(at now: Instant, using random: inout some RandomNumberGenerator) {
-        due = min(due, now + .nanoseconds(Int64.random(in: 0...60_000_000_000, using: &random)))
+    /// The control plane asks for it (a new root issues now): within a while, not all at once.
+    package mutating func hurry(within: Nanoseconds, at now: Instant, using random: inout some RandomNumberGenerator) {
+        due = min(due, now + .nanoseconds(Int64.random(in: 0...max(0, within.count), using: &random)))
     }
 }

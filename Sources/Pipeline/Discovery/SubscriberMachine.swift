@@ -31,10 +31,12 @@ package struct SubscriberMachine: Sendable {
         case check(PushedPart)
         /// Swap to it and keep it on disk as the last good one.
         case install(PushedPart)
-        /// Get a new certificate soon.
-        case renewCertificate
+        /// Get a new certificate within this time.
+        case renewCertificate(within: Nanoseconds)
         /// Close the stream; then report `closed`.
         case close(reason: String)
+        /// The control plane will not have this sidecar: let everybody know, close the stream, then report `closed`.
+        case refused(reason: String)
     }
 
     package enum Verdict: Equatable, Sendable {
@@ -46,8 +48,8 @@ package struct SubscriberMachine: Sendable {
         case waiting(until: Instant)
         case connecting(since: Instant)
         case open(since: Instant, heard: Instant, sent: Instant)
-        /// Told to close; `closed` will come.
-        case closing
+        /// Told to close; `closed` will come. After a refusal nothing changes by asking again at once.
+        case closing(isRefused: Bool)
     }
 
     private struct Part {
@@ -127,31 +129,45 @@ package struct SubscriberMachine: Sendable {
         return [.sendHello(session: session)]
     }
 
+    /// The answer to `connect` was that this sidecar is not wanted.
+    package mutating func refused() { stream = .closing(isRefused: true) }
+
     /// The try failed or the stream ended, for whatever reason.
     package mutating func closed(at now: Instant, using random: inout some RandomNumberGenerator) {
+        var isRefused = false
         switch stream {
         case .waiting: return
+        case .closing(isRefused: true): isRefused = true
         // One that held for a while was no failure: the control plane was restarted, say.
         case .open(let since, _, _) where now >= since + policy.waitMax: failures = 0
         case .connecting, .open, .closing: break
         }
         var bound = policy.waitInitial
         for _ in 0..<min(failures, 16) where bound < policy.waitMax { bound = bound * 2 }
-        bound = min(bound, policy.waitMax)
+        bound = isRefused ? policy.waitMax : min(bound, policy.waitMax)
         failures += 1
-        stream = .waiting(until: now + .nanoseconds(Int64.random(in: policy.waitMin.count...bound.count, using: &random)))
+        let least = isRefused ? bound.count / 2 : policy.waitMin.count
+        stream = .waiting(until: now + .nanoseconds(Int64.random(in: least...bound.count, using: &random)))
     }
 
+    /// The owner closed the stream and wants the next one now: it has a new certificate to show.
+    package mutating func reconnect(at now: Instant) { stream = .waiting(until: now) }
+
     package mutating func received(_ message: PushMessage, session: UInt64, at now: Instant) -> [Action] {
-        guard case .open(let since, _, let sent) = stream, session == self.session else { return [] }
+        guard case .open(let since, _, let sent) = stream else { return [] }
+        if case .refused(let reason) = message {
+            stream = .closing(isRefused: true)
+            return [.refused(reason: reason)]
+        }
+        guard session == self.session else { return [] }
         stream = .open(since: since, heard: now, sent: sent)
         switch message {
         case .welcome(let heartbeat):
             self.heartbeat = heartbeat
             return []
         case .part(let pushed): return received(pushed)
-        case .renewCertificate: return [.renewCertificate]
-        case .heartbeat, .unknown: return []
+        case .renewCertificate(let within): return [.renewCertificate(within: within)]
+        case .heartbeat, .unknown, .refused: return []
         // A sidecar's own words: nobody says them to it.
         case .hello, .ack, .nack, .health, .draining, .leaving: return close("the control plane spoke as a sidecar")
         }
@@ -208,7 +224,7 @@ package struct SubscriberMachine: Sendable {
     }
 
     private mutating func close(_ reason: String) -> [Action] {
-        stream = .closing
+        stream = .closing(isRefused: false)
         return [.close(reason: reason)]
     }
 }

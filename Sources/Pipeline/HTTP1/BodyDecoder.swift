@@ -37,7 +37,10 @@ package struct BodyDecoder: BitwiseCopyable {
         case length, untilClose
         /// In the digits of a chunk size; `remaining` is what they said so far.
         case size
-        case extensions, sizeLineFeed
+        /// `;` name [`=` value], with spaces around the marks (RFC 9112 §7.1.1).
+        case extensionStart, extensionName, extensionEquals, extensionValueStart, extensionValue, extensionQuoted, extensionEscape
+        case extensionEnd
+        case sizeLineFeed
         case data, dataReturn, dataLineFeed
         case trailers
         case ended
@@ -108,17 +111,9 @@ package struct BodyDecoder: BitwiseCopyable {
                 return .data(offset: position, count: count)
             case .size:
                 if let fault = takeSize(byte) { return .reject(fault) }
-            case .extensions:
-                if byte == 0x0D {
-                    state = .sizeLineFeed
-                } else if byte == 0x0A {
-                    return .reject(.bareLineFeed)
-                } else if byte < 0x20 && byte != 0x09 || byte == 0x7F {
-                    return .reject(.controlByte)
-                } else {
-                    extensionBytes &+= 1
-                    if extensionBytes > HTTP1Limits.extensionBytesMax { return .reject(.extensionsTooLarge) }
-                }
+            case .extensionStart, .extensionName, .extensionEquals, .extensionValueStart, .extensionValue, .extensionQuoted,
+                .extensionEscape, .extensionEnd:
+                if let fault = takeExtension(byte) { return .reject(fault) }
             case .sizeLineFeed:
                 guard byte == 0x0A else { return .reject(.bareCarriageReturn) }
                 state = remaining == 0 ? .trailers : .data
@@ -148,9 +143,42 @@ package struct BodyDecoder: BitwiseCopyable {
         guard digits > 0 else { return byte == 0x0A ? .bareLineFeed : .malformedChunkSize }
         switch byte {
         case 0x0D: state = .sizeLineFeed
-        case UInt8(ascii: ";"): state = .extensions
+        case UInt8(ascii: ";"): state = .extensionStart
         case 0x0A: return .bareLineFeed
         default: return .malformedChunkSize
+        }
+        return nil
+    }
+
+    /// A byte of a chunk extension. They go no further, but what is none is refused: somebody else may read on.
+    private mutating func takeExtension(_ byte: UInt8) -> HTTP1Fault? {
+        if byte == 0x0A { return .bareLineFeed }
+        if byte < 0x20 && byte != 0x09 && byte != 0x0D || byte == 0x7F { return .controlByte }
+        if byte != 0x0D { extensionBytes &+= 1 }
+        if extensionBytes > HTTP1Limits.extensionBytesMax { return .extensionsTooLarge }
+        let isSpace = byte == 0x20 || byte == 0x09
+        switch state {
+        case .extensionStart where isSpace, .extensionEquals where isSpace, .extensionValueStart where isSpace, .extensionEnd where isSpace:
+            break
+        case .extensionStart where ASCII.isToken(byte): state = .extensionName
+        case .extensionName where ASCII.isToken(byte), .extensionValue where ASCII.isToken(byte): break
+        case .extensionName where isSpace: state = .extensionEquals
+        case .extensionName where byte == UInt8(ascii: "="), .extensionEquals where byte == UInt8(ascii: "="):
+            state = .extensionValueStart
+        case .extensionValueStart where byte == UInt8(ascii: "\""): state = .extensionQuoted
+        case .extensionValueStart where ASCII.isToken(byte): state = .extensionValue
+        case .extensionValue where isSpace: state = .extensionEnd
+        case .extensionQuoted where byte == UInt8(ascii: "\""): state = .extensionEnd
+        case .extensionQuoted where byte == UInt8(ascii: "\\"): state = .extensionEscape
+        case .extensionQuoted where byte != 0x0D: break
+        case .extensionEscape where byte != 0x0D: state = .extensionQuoted
+        case .extensionName where byte == UInt8(ascii: ";"), .extensionEquals where byte == UInt8(ascii: ";"),
+            .extensionValue where byte == UInt8(ascii: ";"), .extensionEnd where byte == UInt8(ascii: ";"):
+            state = .extensionStart
+        case .extensionName where byte == 0x0D, .extensionEquals where byte == 0x0D, .extensionValue where byte == 0x0D,
+            .extensionEnd where byte == 0x0D:
+            state = .sizeLineFeed
+        default: return .malformedExtension
         }
         return nil
     }
@@ -201,6 +229,7 @@ package enum TrailerRule {
         switch KnownField.identify(name, tag: tag) {
         case .contentLength, .transferEncoding, .host, .disguisedFraming: return .refuse
         case .connection, .keepAlive, .proxyConnection, .te, .upgrade, .http2Settings, .expect: return .drop
+        case .via, .requestID, .forwardedFor, .forwardedProto, .forwardedHost, .claim, .reserved: return .drop
         case .other: break
         }
         let mayPass =

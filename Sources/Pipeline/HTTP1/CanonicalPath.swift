@@ -90,6 +90,7 @@ package enum CanonicalPath {
             unsafe memory[count &+ 1] = hexDigit(byte &>> 4)
             unsafe memory[count &+ 2] = hexDigit(byte & 0x0F)
             count &+= 3
+            if byte & 0xC0 == 0x80, unsafe endsInOverlong(memory, segmentStart, count, byte) { return .reject(.encodedPathByte) }
         }
     }
 
@@ -120,6 +121,22 @@ package enum CanonicalPath {
         else { return false }
         return unsafe memory[end &- 5] == UInt8(ascii: "%") && memory[end &- 4] == UInt8(ascii: "2")
             && memory[end &- 3] == UInt8(ascii: "5")
+    }
+
+    /// Whether what is written so far ends in the escapes of a longer UTF-8 form of a character than there is need for, of which
+    /// `byte` is the second: some decoders take `%C0%AF` for a slash.
+    private static func endsInOverlong(
+        _ memory: UnsafeMutableBufferPointer<UInt8>, _ start: Int, _ end: Int, _ byte: UInt8
+    ) -> Bool {
+        guard end &- start >= 6, unsafe memory[end &- 6] == UInt8(ascii: "%"), let high = unsafe ASCII.hexValue(memory[end &- 5]),
+            let low = unsafe ASCII.hexValue(memory[end &- 4])
+        else { return false }
+        switch high &<< 4 | low {
+        case 0xC0, 0xC1: return true
+        case 0xE0: return byte < 0xA0
+        case 0xF0: return byte < 0x90
+        default: return false
+        }
     }
 
     /// Escaped, these mean one thing to one server and another to the next: a separator or a name's byte, an end or not.

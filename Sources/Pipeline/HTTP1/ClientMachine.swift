@@ -74,6 +74,8 @@ package struct ClientMachine: BitwiseCopyable {
             // Nothing was asked: a late 408, or an attempt to poison the next answer (RFC 9112 §9.2).
             return input.isEmpty ? .needMore(consumed: 0) : refuse(.unexpectedBytes)
         case .head:
+            // An answer to nothing: it was there before a byte of the question had left.
+            if sentBytes == 0, !input.isEmpty { return refuse(.unexpectedBytes) }
             hasResponseBytes = hasResponseBytes || !input.isEmpty
             switch unsafe parser.parse(input, isToHead: isHead, into: &head) {
             case .needMore: return .needMore(consumed: 0)

@@ -13,6 +13,7 @@ package struct FramingFields: BitwiseCopyable {
     package private(set) var hasUpgrade = false
     /// Connection names headers of its own, which are to go no further (RFC 9110 §7.6.1).
     package private(set) var namesOthers = false
+    private var optionCount = 0
     /// Lines that end here: hop-by-hop ones, and those the encoder writes anew.
     package var dropped = FieldMask()
 
@@ -45,7 +46,7 @@ package struct FramingFields: BitwiseCopyable {
             return .disguisedFraming
         case .keepAlive, .proxyConnection, .http2Settings, .host, .expect:
             break
-        case .other:
+        case .other, .via, .requestID, .forwardedFor, .forwardedProto, .forwardedHost, .claim, .reserved:
             return nil
         }
         dropped.insert(index)
@@ -81,6 +82,8 @@ package struct FramingFields: BitwiseCopyable {
         if value.equalsFolded("close") { saysClose = true; return nil }
         var options = ListElements(value)
         while let option = options.next() {
+            optionCount &+= 1
+            if optionCount > HTTP1Limits.connectionOptionsMax { return .malformedConnection }
             if option.equalsFolded("keep-alive") {
                 saysKeepAlive = true
             } else if option.equalsFolded("close") {
@@ -103,7 +106,8 @@ package struct FramingFields: BitwiseCopyable {
     private static func isProtected(_ name: Bytes) -> Bool {
         name.equalsFolded("content-length") || name.equalsFolded("transfer-encoding") || name.equalsFolded("host")
             || name.equalsFolded("authorization") || name.equalsFolded("cookie") || name.equalsFolded("forwarded")
-            || name.equalsFolded("x-real-ip") || name.hasFoldedPrefix("x-forwarded-") || name.hasFoldedPrefix("x-weft-")
+            || name.equalsFolded("via") || name.equalsFolded("x-request-id") || name.equalsFolded("x-real-ip")
+            || name.hasFoldedPrefix("x-forwarded-") || name.hasFoldedPrefix("x-weft-")
     }
 
     /// Codings of RFC 9112 §7, alone or before `chunked`: understood by others, so 501 says more than 400.

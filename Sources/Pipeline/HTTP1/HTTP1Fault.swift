@@ -17,8 +17,9 @@ package enum HTTP1Fault: UInt8, BitwiseCopyable, Error, Sendable, CaseIterable {
     case missingHost, repeatedHost, malformedHost, differingHost
     case malformedConnection, protectedConnectionOption
     case unknownExpectation
+    case loop
     // Body
-    case malformedChunkSize, malformedChunk, extensionsTooLarge
+    case malformedChunkSize, malformedChunk, malformedExtension, extensionsTooLarge
     case malformedTrailer, forbiddenTrailer, trailersTooLarge
     case truncated
     // Responses
@@ -32,6 +33,7 @@ package enum HTTP1Fault: UInt8, BitwiseCopyable, Error, Sendable, CaseIterable {
         case .unknownExpectation: 417
         case .unsupportedCoding, .tunnelRefused: 501
         case .unsupportedVersion: 505
+        case .loop: 508
         case .malformedStatusLine, .bodyNotAllowed, .unaskedSwitch, .tooManyInterimResponses, .unexpectedBytes: 502
         default: 400
         }
@@ -77,8 +79,10 @@ package enum HTTP1Fault: UInt8, BitwiseCopyable, Error, Sendable, CaseIterable {
         case .malformedConnection: "malformed connection header"
         case .protectedConnectionOption: "connection header names a protected header"
         case .unknownExpectation: "unknown expectation"
+        case .loop: "the request has come by here before"
         case .malformedChunkSize: "malformed chunk size"
         case .malformedChunk: "malformed chunk"
+        case .malformedExtension: "malformed chunk extension"
         case .extensionsTooLarge: "chunk extensions too large"
         case .malformedTrailer: "malformed trailer"
         case .forbiddenTrailer: "framing header among the trailers"

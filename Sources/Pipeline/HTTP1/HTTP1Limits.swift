@@ -12,6 +12,11 @@ package enum HTTP1Limits {
     package static let methodBytesMax = 32
     /// Bytes of a request target, as received and in canonical form: twice the 8,000 that RFC 9110 §4.1 asks for. 414.
     package static let targetBytesMax = 16 * 1024
+    /// Options of all Connection lines of a head; each may name lines to drop, so many of them are work for nothing. 400.
+    package static let connectionOptionsMax = 32
+    /// Times a request may have come through this hop before: an application that calls itself in turn does that, a loop does
+    /// it for ever. 508.
+    package static let passesMax = 3
     /// Hexadecimal digits of a chunk size, zeros included: what 64 bits need. 400.
     package static let chunkSizeDigitsMax = 16
     /// Bytes of chunk extensions in one message; nobody uses any (CVE-2023-39326 class). 400.

@@ -143,6 +143,28 @@ package struct HeadWriter {
         }
     }
 
+    /// Room for `count` bytes that the caller fills; nil if they do not fit.
+    @inline(__always)
+    package mutating func reserve(_ count: Int) -> UnsafeMutableRawPointer? {
+        let start = needed
+        needed &+= count
+        guard unsafe needed <= memory.count, let base = unsafe memory.baseAddress else { return nil }
+        return unsafe base + start
+    }
+
+    /// The lowest `digits` hexadecimal digits of `number`, in lower case.
+    package mutating func appendHexadecimal(_ number: UInt64, digits: Int) {
+        let start = needed
+        needed &+= digits
+        guard unsafe needed <= memory.count else { return }
+        var index = 0
+        while index < digits {
+            let digit = UInt8(truncatingIfNeeded: number &>> UInt64(truncatingIfNeeded: 4 &* (digits &- 1 &- index)) & 0x0F)
+            unsafe memory[start &+ index] = digit < 10 ? 0x30 &+ digit : 0x57 &+ digit
+            index &+= 1
+        }
+    }
+
     private mutating func copyOneByOne(_ table: HeaderTable, skipping dropped: FieldMask) {
         var index = 0
         while unsafe index < Int(table.count) {

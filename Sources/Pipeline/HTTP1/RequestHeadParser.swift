@@ -9,6 +9,7 @@ package struct RequestHeadParser: BitwiseCopyable {
     private var hasStartLine = false
     private var lines = FieldScanner(at: 0)
     private var framing = FramingFields()
+    private var forwarding = ForwardingFields()
     private var methodStart = 0
     private var targetStart = 0
     private var targetEnd = 0
@@ -61,10 +62,11 @@ package struct RequestHeadParser: BitwiseCopyable {
         unsafe table.fields.unsafelyUnwrapped[index] = field
         unsafe table.count &+= 1
         let known = unsafe KnownField.identify(table.name(index), tag: field.tag)
-        return known == .other ? nil : unsafe take(known, value: table.value(index), index: index)
+        return known == .other ? nil : unsafe take(known, index: index, in: &table)
     }
 
-    private mutating func take(_ known: KnownField, value: Bytes, index: Int) -> HTTP1Fault? {
+    private mutating func take(_ known: KnownField, index: Int, in table: inout HeaderTable) -> HTTP1Fault? {
+        let value = unsafe table.value(index)
         switch known {
         case .host:
             if hostIndex >= 0 { return .repeatedHost }
@@ -77,6 +79,13 @@ package struct RequestHeadParser: BitwiseCopyable {
             expectsContinue = minorVersion >= 1
         case .transferEncoding where minorVersion == 0:
             return .codingInHTTP10
+        case .via, .requestID, .forwardedFor, .forwardedProto, .forwardedHost, .claim, .reserved:
+            if forwarding.take(known, index: index) {
+                // Out of sight of every filter as well.
+                unsafe table.fields.unsafelyUnwrapped[index].tag = 0
+                framing.dropped.insert(index)
+            }
+            return nil
         default:
             break
         }
@@ -99,6 +108,7 @@ package struct RequestHeadParser: BitwiseCopyable {
         unsafe head.headers.isWireFormat = true
         if framing.namesOthers { unsafe framing.dropNamedLines(head.headers) }
         unsafe head.dropped = framing.dropped
+        unsafe head.forwarding = forwarding
         unsafe head.authority = hostIndex >= 0 ? head.headers.value(hostIndex) : .empty
         return unsafe RequestTarget.read(input.slice(targetStart, targetEnd), scratch: scratch, into: &head)
     }

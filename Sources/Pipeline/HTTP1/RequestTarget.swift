@@ -21,10 +21,11 @@ package enum RequestTarget {
         _ text: Bytes, scratch: UnsafeMutableBufferPointer<UInt8>, into head: inout RequestHead
     ) -> HTTP1Fault? {
         let start: Int
+        let defaultPort: StaticString
         if text.hasFoldedPrefix("http://") {
-            start = 7
+            (start, defaultPort) = (7, ":80")
         } else if text.hasFoldedPrefix("https://") {
-            start = 8
+            (start, defaultPort) = (8, ":443")
         } else {
             return .malformedTarget
         }
@@ -34,9 +35,16 @@ package enum RequestTarget {
         // User information, a fragment and everything else that is no host fall here.
         guard Authority.isValid(authority) else { return .malformedTarget }
         let host = unsafe head.authority
-        if !host.isEmpty, !Authority.areSame(host, authority) { return .differingHost }
+        if !host.isEmpty, !Authority.areSame(host, authority, defaultPort: defaultPort) { return .differingHost }
         unsafe head.authority = authority
         unsafe head.isAbsoluteForm = true
+        if end == text.count, unsafe head.method == .options {
+            // The server as a whole is meant; without its authority that is written so (RFC 9112 §3.2.4).
+            unsafe head.target = Bytes("*")
+            unsafe head.path = Bytes("*")
+            unsafe head.query = .empty
+            return nil
+        }
         return unsafe readPath(text.slice(end, text.count), scratch: scratch, into: &head)
     }
 

@@ -48,7 +48,11 @@ package struct ResponseHeadParser: BitwiseCopyable {
         unsafe table.count &+= 1
         let known = unsafe KnownField.identify(table.name(index), tag: field.tag)
         switch known {
-        case .other, .host, .expect: return nil
+        case .other, .host, .expect, .via, .requestID, .forwardedFor, .forwardedProto, .forwardedHost, .claim: return nil
+        case .reserved:
+            // A peer sidecar's word is read here and goes no further.
+            framing.dropped.insert(index)
+            return nil
         case .transferEncoding where minorVersion == 0: return .codingInHTTP10
         default: return unsafe framing.take(known, value: table.value(index), index: index)
         }

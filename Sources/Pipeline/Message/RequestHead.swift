@@ -121,6 +121,8 @@ package struct RequestHead: BitwiseCopyable {
     package var asksUpgrade = false
     /// Lines that end here: hop-by-hop ones, those Connection names, and those the encoder writes anew.
     package var dropped = FieldMask()
+    /// What the lines say about the hops before this one.
+    package var forwarding = ForwardingFields()
     package var headers = unsafe HeaderTable()
 
     package init() {}

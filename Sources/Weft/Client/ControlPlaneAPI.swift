@@ -1,9 +1,11 @@
 package import Host
 package import Pipeline
 
-/// The control plane as commands see it: its API over the unix socket, one call at a time.
+/// The control plane as commands see it: its API over the unix socket, or over TCP with a credential; one call at a time.
 package struct ControlPlaneAPI: Sendable {
     package let address: SocketAddress
+    /// Over TCP.
+    private var credential: OperatorCredential?
     /// For all of one call.
     package var timeout = Nanoseconds.seconds(30)
 
@@ -11,9 +13,19 @@ package struct ControlPlaneAPI: Sendable {
 
     /// The one that `--control-plane`, the environment or the default state directory name.
     package init(_ invocation: Invocation) throws(CommandFailure) {
+        if let credential = try OperatorCredential(invocation) {
+            self.init(try credential.address())
+            self.credential = credential
+            return
+        }
+        try self.init(local: invocation)
+    }
+
+    /// The one on this host, whatever credential there is.
+    package init(local invocation: Invocation) throws(CommandFailure) {
         let given = invocation.optionalAddress("control-plane")
         if let given, given.family != .unix {
-            throw .usage("the API of a control plane is reached over its unix socket, not over \(given)", hint: "--control-plane unix:/path/api.sock")
+            throw .usage("--control-plane names a unix socket, not \(given)", hint: "--control-plane unix:/path/api.sock, or --credential FILE for an API on another host")
         }
         let path = StateDirectory.controlPlane(environment: Environment.value) + "/api.sock"
         guard let address = given ?? SocketAddress(unix: path) else {
@@ -68,10 +80,14 @@ package struct ControlPlaneAPI: Sendable {
         }
         let response: ServiceResponse
         do {
-            response = try ServiceClient.fetch(request, from: ServiceTarget(address), timeout: timeout)
-        } catch {
+            if let credential { request.headers.append(("authorization", "Bearer \(credential.secret)")) }
+            response = try ServiceClient.fetch(request, from: try credential?.target(at: address) ?? ServiceTarget(address), timeout: timeout)
+        } catch let error as ServiceFailure {
             throw describe(error)
+        } catch {
+            throw .system("\(error)")
         }
+        credential?.follow(response)
         var limits = ConfigLimits()
         limits.bytesMax = ServiceLimits().bodyMax
         limits.nodesMax = 4_000_000
@@ -85,6 +101,8 @@ package struct ControlPlaneAPI: Sendable {
 
     private func describe(_ failure: ServiceFailure) -> CommandFailure {
         switch failure {
+        case .transport(let why) where why.tls?.isWithoutPin == true:
+            .no("what answers at \(address) does not show the root that the credential names: it is another mesh's, or the root was rotated and the credential not used since; weft operator create makes another")
         case .timeout: .timeout("the control plane at \(address) did not answer within \(Figures.age(timeout.seconds))")
         default:
             .unreachable(

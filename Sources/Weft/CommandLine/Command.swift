@@ -28,7 +28,9 @@ package struct Command: Sendable {
         self.summary = summary
         self.operands = operands
         operandCount = count
-        self.flags = flags
+        // Whoever calls the API may do so from another host.
+        let callsAPI = flags.contains { if case .address = $0.kind { $0.name == "control-plane" } else { false } }
+        self.flags = flags + (callsAPI ? [.credential, .server] : [])
         self.details = details
         self.examples = examples
         self.isHidden = isHidden
@@ -102,6 +104,11 @@ extension Flag {
     package static let controlPlane = Flag(
         "control-plane", .address, environment: "WEFT_CONTROL_PLANE",
         "Where the control plane's API is; by default the socket in the state directory of this user.")
+    package static let credential = Flag(
+        "credential", .text("FILE"), environment: "WEFT_CREDENTIAL",
+        "An operator's credential, for a control plane on another host; goes before --control-plane.")
+    package static let server = Flag(
+        "server", .text("https://HOST:PORT"), environment: "WEFT_SERVER", "Where that control plane's API is, if not where the credential says.")
     package static let namespace = Flag("namespace", .text("NAME"), letter: "n", default: "default", "The namespace to look in.")
 
     package static func timeout(_ fallback: String, _ meaning: String) -> Flag {

@@ -52,6 +52,7 @@ enum SidecarStates {
                 Table.Cell(expires.map { $0 > 0 ? Figures.age($0) : "expired" } ?? "", (expires ?? 1) > 0 ? .plain : .bad),
                 Table.Cell(item.text("address")),
             ])
+            if item["revoked"] != nil { table.remark(item.text("revoked"), .bad) }
             for part in item.items("parts") where part.text("state") == "REJECTED" {
                 table.remark("\(part.text("part")): \(part.text("reason"))", .bad)
             }

@@ -31,4 +31,40 @@ enum TokenCommand {
             }
             return .ok
         })
+
+    static let list = Command(
+        "token list", "show the join tokens there are, and what is left of them", flags: [.output, .controlPlane],
+        details: "A token is called by its id, which says nothing of its secret.", examples: ["weft token list"],
+        run: { invocation in
+            let answer = try ControlPlaneAPI(invocation).get("/v1/tokens")
+            guard !invocation.wantsJSON else {
+                invocation.console.print(answer.prettyJSON)
+                return .ok
+            }
+            var table = Table([.left("ID"), .left("SERVICE"), .left("STATE"), .right("USES LEFT"), .left("EXPIRES")])
+            for item in answer.items("items") {
+                let state = item.text("state"), namespace = item.text("namespace")
+                table.add([
+                    Table.Cell(item.text("id")), Table.Cell(item.text("service") + (namespace == ResourceKey.defaultNamespace ? "" : ".\(namespace)")),
+                    Table.Cell(state, state == "open" ? .plain : .dim), Table.Cell(item["usesLeft"]?.integer.map { "\($0)" } ?? "any"),
+                    Table.Cell(item.text("expires")),
+                ])
+            }
+            if table.isEmpty { invocation.console.note("there are no join tokens (weft token create)") }
+            invocation.console.print(table.rendered(invocation.console.style))
+            return .ok
+        })
+
+    static let revoke = Command(
+        "token revoke", "take a join token back: nobody joins with it any more", operands: "ID", count: 1...1, flags: [.output, .controlPlane],
+        details: "ID as weft token list shows it, or the token itself. Sidecars that joined with it stay: see weft identity revoke.",
+        examples: ["weft token revoke 8bfe6e752e28f5c5"],
+        run: { invocation in
+            let text = invocation.operands[0]
+            let id = (try? JoinToken(parsing: text)).map { $0.id.map { byte in String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }.joined() } ?? text
+            let answer = try ControlPlaneAPI(invocation).delete("/v1/tokens", ["id": id])
+            guard answer.isOK else { throw answer.failure() }
+            invocation.console.print(invocation.wantsJSON ? answer.body.prettyJSON : "token \(Printable.text(id)) revoked")
+            return .ok
+        })
 }

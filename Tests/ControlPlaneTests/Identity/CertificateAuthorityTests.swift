@@ -174,18 +174,18 @@ struct CertificateAuthorityTests {
         let whileSpreading = try Certificate(pem: try authority.issue(try request(), to: payment, at: now).pem)
         #expect(whileSpreading.isTrusted(by: oldRoots, for: .client, at: now), "some know only the old root yet")
         #expect(try roots().count == 2)
-        #expect(try authority.advanceRotation(at: now, sidecarsWithoutNew: 1) == .none)
+        #expect(try authority.advanceRotation(at: now, sidecarsWithoutNew: 1, leavesOfOld: 1) == .none)
 
-        #expect(try authority.advanceRotation(at: now, sidecarsWithoutNew: 0) == .issueFromNew)
+        #expect(try authority.advanceRotation(at: now, sidecarsWithoutNew: 0, leavesOfOld: 1) == .issueFromNew)
         try store.commit()
         try restart()
         let newLeaf = try Certificate(pem: try authority.issue(try request(), to: payment, at: now).pem)
         #expect(!newLeaf.isTrusted(by: oldRoots, for: .client, at: now))
         #expect(newLeaf.isTrusted(by: try roots(), for: .client, at: now))
         #expect(oldLeaf.isTrusted(by: try roots(), for: .client, at: now))
-        #expect(try authority.advanceRotation(at: now + day, sidecarsWithoutNew: 0) == .none, "clocks may differ")
+        #expect(try authority.advanceRotation(at: now + day, sidecarsWithoutNew: 0, leavesOfOld: 1) == .none, "clocks may differ")
 
-        guard case .dropOld(let old) = try authority.advanceRotation(at: now + day + 600, sidecarsWithoutNew: 0) else {
+        guard case .dropOld(let old) = try authority.advanceRotation(at: now + day + 600, sidecarsWithoutNew: 0, leavesOfOld: 1) else {
             Issue.record("the old root should go")
             return
         }

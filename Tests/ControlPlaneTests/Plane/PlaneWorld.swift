@@ -13,10 +13,13 @@ final class PlaneWorld {
     let directory: String
     private(set) var plane: Plane!
     var lease = Nanoseconds.seconds(30)
+    /// Where the API listens on TCP.
+    private let api: SocketAddress?
     /// Why the control plane wanted to end.
     private(set) var fatal: String?
 
-    init(lease: Nanoseconds = .seconds(30)) throws {
+    init(lease: Nanoseconds = .seconds(30), api: SocketAddress? = nil) throws {
+        self.api = api
         loop = try EventLoop()
         var template = Array("/tmp/weft-plane.XXXXXX".utf8CString)
         directory = try #require(mkdtemp(&template).map { String(cString: $0) })
@@ -28,6 +31,7 @@ final class PlaneWorld {
         var settings = PlaneSettings(
             stateDirectory: directory, mesh: SocketAddress("127.0.0.1:0")!, metrics: SocketAddress("127.0.0.1:0")!, trustDomain: "shop.internal")
         settings.lease = lease
+        settings.api = api
         plane = try Plane(settings, filters: Self.filters, on: loop) { [unowned self] in fatal = $0 }
     }
 
@@ -114,18 +118,20 @@ final class PlaneWorld {
         return try #require(response.root["token"]?.string, "\(response.text)")
     }
 
-    func join(_ token: String, _ key: Host.PrivateKey) throws -> ServiceResponse {
+    func join(_ token: String, _ key: Host.PrivateKey, sidecar: String? = nil) throws -> ServiceResponse {
         let root = try JoinToken(parsing: token).rootFingerprint
-        return try join(token, csr: String(decoding: key.signingRequest(for: "spiffe://nobody/ns/x/sa/y"), as: UTF8.self), pinned: root)
+        return try join(
+            token, csr: String(decoding: key.signingRequest(for: "spiffe://nobody/ns/x/sa/y"), as: UTF8.self), pinned: root, sidecar: sidecar)
     }
 
-    func join(_ token: String, csr: String, pinned root: [UInt8]? = nil) throws -> ServiceResponse {
+    func join(_ token: String, csr: String, pinned root: [UInt8]? = nil, sidecar: String? = nil) throws -> ServiceResponse {
         let context = try TLSContext.client(
             identity: nil, trust: .pinnedRoot(sha256: root ?? plane.authority.rotation.issuer.fingerprint), trustDomain: "")
         var writer = JSONWriter()
         writer.object {
             $0.member("token", token)
             $0.member("csr", csr)
+            if let sidecar { $0.member("sidecar", sidecar) }
         }
         return try call(ServiceRequest("POST", "/v1/join", body: writer.utf8), at: mesh(context))
     }
@@ -133,7 +139,18 @@ final class PlaneWorld {
     /// A client context with the identity of a workload that joined as `service`.
     func identity(_ service: String) throws -> TLSContext {
         let key = try Host.PrivateKey.generate()
-        return try context(join(token(service), key), key)
+        return try context(join(token(service), key, sidecar: "\(service)-1"), key)
+    }
+
+    /// As `identity`, with a certificate that was asked for with another.
+    func renewed(_ service: String, with context: TLSContext) throws -> TLSContext {
+        let key = try Host.PrivateKey.generate()
+        var writer = JSONWriter()
+        try writer.object {
+            $0.member("csr", String(decoding: try key.signingRequest(for: "spiffe://nobody/ns/x/sa/y"), as: UTF8.self))
+            $0.member("sidecar", "\(service)-1")
+        }
+        return try self.context(call(ServiceRequest("POST", "/v1/renew", body: writer.utf8), at: mesh(context)), key)
     }
 
     func context(_ answer: ServiceResponse, _ key: Host.PrivateKey) throws -> TLSContext {

@@ -128,15 +128,18 @@ import Testing
     @Test("A restart keeps endpoints and shows whose sidecars have not come back")
     func restart() throws {
         let world = try PlaneWorld()
+        var expires = ""
         try world.applied(Shop.services)
         do {
             let sidecar = try world.sidecar("payment")
             #expect(try world.shows("payment-1", "SYNCED"))
+            expires = try #require(try world.row("payment-1")).text("certificateExpires")
             withExtendedLifetime(sidecar) {}
             world.stop()
         }
         try world.start()
         let row = try #require(try world.row("payment-1"))
+        #expect(row.text("certificateExpires") == expires && expires > "2026")
         #expect(row["connected"]?.bool == false && row.text("address") == "127.0.0.1:4001" && row.text("version") == "v1")
         let order = try world.sidecar("order")
         #expect(try world.endpoints("payment", seenBy: order).map(\.id) == ["payment-1"])
@@ -190,6 +193,8 @@ import Testing
         }
         sidecar.say(.hello(hello))
         #expect(world.turn { sidecar.isClosed })
+        #expect(sidecar.refused?.isEmpty == false, "it is told why")
+        if number == 0 { #expect(sidecar.refused == "it says it is of default/order, its certificate says default/payment") }
         #expect(number == 7 || world.plane.sidecars.isEmpty)
         #expect(world.plane.strangers.isEmpty && world.plane.counts.streamsCut == 1)
     }

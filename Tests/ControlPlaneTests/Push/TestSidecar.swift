@@ -11,6 +11,8 @@ final class TestSidecar {
     private(set) var isClosed = false
     private(set) var refusal: ServiceFailure?
     private(set) var parts: [SnapshotPart: PushedPart] = [:]
+    /// Why the control plane ended the stream.
+    private(set) var refused: String?
     private(set) var messages: [PushMessage] = []
     /// Answers to parts; nil keeps silent.
     var verdict: (PushedPart) -> SubscriberMachine.Verdict? = { _ in .accepted }
@@ -33,8 +35,16 @@ final class TestSidecar {
     deinit { stream?.close() }
 
     private func receive(_ frame: [UInt8]) {
-        guard let (message, number) = try? PushMessage.read(frame), number == session else {
+        guard let (message, number) = try? PushMessage.read(frame) else {
             Issue.record("an unreadable frame")
+            return
+        }
+        if case .refused(let why) = message {
+            refused = why
+            return
+        }
+        guard number == session else {
+            Issue.record("a frame of another session")
             return
         }
         messages.append(message)

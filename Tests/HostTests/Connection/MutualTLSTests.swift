@@ -1,4 +1,5 @@
 import Pipeline
+import Synchronization
 import Testing
 
 @testable import Host
@@ -9,12 +10,23 @@ final class MeshPair {
     let called: Dataplane
     let calling: Dataplane
     let authority: TestAuthority
+    /// What the application saw.
+    let heads = Shared()
+
+    final class Shared: Sendable {
+        private let list = Mutex<[String]>([])
+        func withLock<Result>(_ body: (inout [String]) -> Result) -> Result { list.withLock { body(&$0) } }
+    }
 
     /// - Parameter expected: the service that the calling side means to reach.
     init(expected: String = "payment", caller: LocalIdentity?, callerTrusts: [Certificate]? = nil, authority: TestAuthority) throws {
         self.authority = authority
+        let heads = self.heads
         server = RawServer { service, _ in
-            while !service.readHead().isEmpty { service.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npaid") }
+            while case let head = service.readHead(), !head.isEmpty {
+                heads.withLock { $0.append(head) }
+                service.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Weft-Reason: UO\r\n\r\npaid")
+            }
         }
         var entrances = Dataplane.Entrances()
         entrances.inbound = SocketAddress("127.0.0.1:0")
@@ -52,6 +64,14 @@ final class MeshPair {
         let caller = try RawConnection(to: calling.addresses.proxy!)
         caller.send("GET http://payment.weft/ HTTP/1.1\r\nHost: payment.weft\r\n\r\n")
         return String(caller.readHead().dropFirst(9).prefix(3))
+    }
+
+    /// One request with these lines: the head the caller got, and the one the application saw.
+    func exchange(_ lines: [String]) throws -> (answer: String, seen: String) {
+        let caller = try RawConnection(to: calling.addresses.proxy!)
+        caller.send("GET http://payment.weft/ HTTP/1.1\r\nHost: payment.weft\r\n" + lines.map { $0 + "\r\n" }.joined() + "\r\n")
+        let answer = caller.readHead()
+        return (answer, heads.withLock { $0.last ?? "" })
     }
 }
 
@@ -116,5 +136,27 @@ struct MutualTLSTests {
         try renew(true)
         #expect(try pair.status() == "200")
         #expect(opened() == 2)
+    }
+
+    @Test("After a change of roots the called side lets a connection go on whose caller is still trusted, and no other")
+    func calledSide() throws {
+        let (old, new) = (try TestAuthority(), try TestAuthority())
+        let pair = try MeshPair(caller: old.workload("order"), authority: old)
+        func connections() -> Int64 {
+            guard case .counter(let value)? = pair.calling.context.stats.read().first(where: { $0.name == "weft_upstream_connections_total" })?.value
+            else { return -1 }
+            return Int64(value)
+        }
+        func trust(_ roots: [Certificate]) throws {
+            pair.called.setTLS(
+                server: try TLSContext.server(identity: old.workload("payment"), trust: roots, trustDomain: "shop.internal", scope: "inbound"),
+                client: nil, trustChanged: true)
+        }
+        #expect(try pair.status() == "200")
+        try trust([old.root, new.root])
+        for _ in 0..<3 { #expect(try pair.status() == "200") }
+        #expect(connections() == 1, "nothing was closed under a request that was on its way")
+        try trust([new.root])
+        #expect(try pair.status() != "200")
     }
 }

@@ -10,14 +10,14 @@ final class RelayWorld {
     let plane: Dataplane
     let server: RawServer
 
-    init(workers: Int = 1, _ handle: @escaping @Sendable (RawConnection, Int) -> Void) throws {
+    init(workers: Int = 1, bounds: Bounds = Bounds(), _ handle: @escaping @Sendable (RawConnection, Int) -> Void) throws {
         server = RawServer(handle)
         var entrances = Dataplane.Entrances()
         entrances.inbound = SocketAddress("127.0.0.1:0")
         entrances.inboundIsPlain = true
         plane = try Dataplane(
             workers: workers, entrances: entrances, application: server.address, registry: FilterRegistry([RelayRouter.self]),
-            snapshot: DataplaneTests.snapshot())
+            snapshot: DataplaneTests.snapshot(), bounds: bounds)
     }
 
     deinit {

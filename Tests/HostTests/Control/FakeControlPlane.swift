@@ -21,6 +21,8 @@ final class FakeControlPlane {
     private var generation: UInt64 = 0
     /// How it behaves.
     var joinStatus: UInt16 = 200
+    /// 200: push streams are opened.
+    var pushStatus: UInt16 = 200
     /// Service that tokens are for.
     var service = "payment"
     /// Batches to refuse with this status before taking one.
@@ -69,6 +71,9 @@ final class FakeControlPlane {
             guard request.peer != nil else { return reply.respond(ServiceResponse(403, json: "{}")) }
             reply.respond(certificate(for: ConfigReader.read(bytes: request.body, name: "renew").root ?? .empty))
         case "/v1/push":
+            guard pushStatus == 200 else {
+                return reply.respond(ServiceResponse(pushStatus, json: #"{"error":"use the same weft on both sides"}"#))
+            }
             guard request.peer != nil else { return reply.respond(ServiceResponse(403, json: "{}")) }
             stream = reply.upgrade(to: "weft-push/1") { stream in
                 stream.onFrame = { [unowned self] frame in

@@ -62,6 +62,25 @@ struct SidecarTests {
         #expect(world.plane!.joins.isEmpty)
     }
 
+    @Test("With no room on disk for the last good version a push is in force all the same, and the failure is counted")
+    func noRoom() throws {
+        let world = try SidecarWorld()
+        try world.startServing()
+        let folder = world.folder + "/last-good"
+        for name in try Files.names(in: folder) { unlink(folder + "/" + name) }
+        #expect(rmdir(folder) == 0)
+        // Root writes through permissions; a file in the folder's place stops even it.
+        try Files.write([], to: folder)
+        defer { unlink(folder) }
+        let deny = AccessPart.Policy(
+            name: "default/no-order", action: .deny, rules: [.init(from: [.service(namespace: "default", name: "order")])],
+            origin: Origin(resource: "test"))
+        world.plane!.push(world.snapshot(access: AccessPart(policies: [deny])))
+        #expect(world.turn { world.lines.contain("cannot be stored") })
+        #expect(try world.call()?.get().status == 403)
+        #expect(try world.admin("/metrics").text.contains("weft_last_good_failures_total 1"))
+    }
+
     @Test("A part that was damaged on disk counts as absent: the sidecar waits to be told again, and nobody comes in")
     func damaged() throws {
         let world = try SidecarWorld()
@@ -136,6 +155,85 @@ struct SidecarTests {
         #expect(try world.call()?.get().status == 200)
     }
 
+    @Test("Roots that its own certificate does not lead to are refused: it would cut itself off")
+    func cutOff() throws {
+        let world = try SidecarWorld()
+        try world.startServing()
+        var other = world.snapshot()
+        other.trust.roots = String(decoding: try TestAuthority().root.pem, as: UTF8.self)
+        world.plane!.push(.trust, of: other)
+        #expect(world.turn { world.plane!.nacks.count == 1 })
+        #expect(world.plane!.nacks.first?.0 == .trust && world.plane!.nacks.first?.1.contains("own certificate") == true)
+        #expect(try world.call()?.get().status == 200)
+        // Both roots are fine.
+        other.trust.roots += String(decoding: try world.authority.root.pem, as: UTF8.self)
+        world.plane!.heard = []
+        world.plane!.push(.trust, of: other)
+        #expect(world.turn { world.plane!.acked == [.trust] })
+        #expect(try world.call()?.get().status == 200)
+    }
+
+    @Test("Told to renew, it does so at once and shows the new certificate on a new stream, with what it runs on")
+    func renewsAtOnce() throws {
+        let world = try SidecarWorld()
+        try world.startServing()
+        let before = try #require(world.plane!.stream?.peer)
+        world.plane!.heard = []
+        world.plane!.certificateLife = 7_200
+        _ = world.plane!.stream?.send(PushMessage.renewCertificate(within: .zero).json(session: world.plane!.session))
+        #expect(world.turn { world.plane!.hello != nil })
+        #expect(world.plane!.renewals == 1 && world.plane!.hello?.have.count == 4)
+        #expect(try #require(world.plane!.stream?.peer).expires > before.expires)
+        #expect(try world.call()?.get().status == 200)
+    }
+
+    @Test("With the token it once joined with it comes back after the roots were rotated")
+    func oldToken() throws {
+        let world = try SidecarWorld()
+        let settings = world.settings(token: world.plane!.token)
+        try world.startServing(settings)
+        let credentials = try #require(world.sidecar.identity?.credentials)
+        // What a rotation leaves behind: another root, a certificate by it, and the token's root nowhere but in the notes.
+        let next = try TestAuthority()
+        let rotated = try WorkloadCredentials(
+            identity: next.workload("payment"), id: credentials.id, rootsPEM: String(decoding: next.root.pem, as: UTF8.self),
+            joinRoot: credentials.joinRoot)
+        world.sidecar.end()
+        world.sidecar = nil
+        try Files.write(rotated.encoded(), to: world.folder + "/identity.json", mode: 0o600)
+        try world.start(settings)
+        #expect(world.sidecar.identity?.credentials?.identity.certificate.sha256 == rotated.identity.certificate.sha256)
+        #expect(!world.lines.contain("another mesh"))
+    }
+
+    @Test("Refused by the control plane, it logs why once, shows it on its admin page and serves on")
+    func refusedStream() throws {
+        let world = try SidecarWorld()
+        try world.startServing()
+        let stream = try #require(world.plane!.stream)
+        _ = stream.send(PushMessage.refused(reason: "it says it is of default/order").json(session: 0))
+        #expect(world.turn { world.lines.contain("refuses this sidecar: it says it is of default/order") })
+        #expect(world.turn { world.plane!.stream == nil })
+        let config = ConfigReader.read(try world.admin("/config").text, name: "config").root
+        #expect(config?["refusedByControlPlane"]?.string == "it says it is of default/order" && config?["connected"]?.bool == false)
+        #expect(try world.call()?.get().status == 200)
+        // A new certificate may change its mind: the next try does not wait.
+        world.plane!.heard = []
+        world.sidecar.identity?.renewNow()
+        #expect(world.turn { world.plane!.hello != nil })
+        _ = world.plane!.stream?.send(PushMessage.welcome(heartbeat: .seconds(5)).json(session: world.plane!.session))
+        #expect(world.turn { world.sidecar.push?.refusal == nil })
+    }
+
+    @Test("A control plane of another version of the protocol refuses the stream, and the sidecar says so")
+    func otherProtocol() throws {
+        let world = try SidecarWorld()
+        world.plane!.pushStatus = 426
+        try world.start()
+        #expect(world.turn { world.sidecar.push?.refusal == "use the same weft on both sides" })
+        #expect(world.lines.contain("refuses this sidecar"))
+    }
+
     @Test("A token never leaves for a server without the root it names")
     func pinned() throws {
         let world = try SidecarWorld()
@@ -143,6 +241,7 @@ struct SidecarTests {
         let token = JoinToken(id: Array(0..<8), secret: Array(0..<24), rootFingerprint: stranger.root.sha256).text
         try world.start(world.settings(token: token))
         #expect(world.turn { world.lines.contain("no new certificate") })
+        #expect(world.lines.contain("weft token create"), "it says what to do")
         #expect(world.plane!.requests == 0)
     }
 
@@ -222,7 +321,7 @@ struct SidecarTests {
     func renews() throws {
         let world = try SidecarWorld()
         try world.startServing()
-        world.sidecar.identity?.hurry()
+        world.sidecar.identity?.hurry(within: .seconds(60))
         let first = world.sidecar.identity?.credentials?.identity.certificate.sha256
         // `hurry` waits up to a minute; the test does not.
         world.sidecar.identity?.renewNow()

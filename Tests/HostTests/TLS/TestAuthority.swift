@@ -61,7 +61,7 @@ final class TestAuthority {
         X509_gmtime_adj(X509_getm_notAfter(certificate), lifetime)
         X509_set_pubkey(certificate, subject.pointer)
         let name = X509_get_subject_name(certificate)
-        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, issuer == nil ? "test root" : "test workload", -1, -1, 0)
+        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, issuer == nil ? "test root \(Entropy.word())" : "test workload", -1, -1, 0)
         X509_set_issuer_name(certificate, issuer.map { X509_get_subject_name($0.pointer) } ?? name)
         for (kind, value) in extensions {
             guard let made = X509V3_EXT_conf_nid(nil, nil, kind, value) else { throw CertificateError("extension \(value)") }

@@ -21,13 +21,18 @@ package final class LoopbackMesh {
     private let binary: String
     private var applied = 0
 
+    private let planeFlags: [String]
+
     /// Starts a control plane and applies `resources`, one file each.
-    package init(_ resources: String...) throws {
+    ///
+    /// - Parameter planeFlags: more flags of `weft control-plane`.
+    package init(_ resources: String..., planeFlags: [String] = []) throws {
         guard let binary = Programs.weft else { throw Failure("no weft binary: swift build -c release --product weft, or set WEFT_BINARY") }
         self.binary = binary
+        self.planeFlags = planeFlags
         folder = try WorkFolder()
         let state = folder("plane")
-        plane = try Self.startPlane(binary, state, folder, listen: "127.0.0.1:0", metrics: "127.0.0.1:0")
+        plane = try Self.startPlane(binary, state, folder, listen: "127.0.0.1:0", metrics: "127.0.0.1:0", planeFlags)
         let endpoints = try Self.endpoints(state, plane)
         guard let mesh = endpoints["mesh"]?.string.flatMap({ SocketAddress($0) }),
             let metrics = endpoints["metrics"]?.string.flatMap({ SocketAddress($0) })
@@ -47,11 +52,13 @@ package final class LoopbackMesh {
     package var planeState: String { folder("plane") }
     package var api: SocketAddress { SocketAddress(unix: planeState + "/api.sock")! }
 
-    private static func startPlane(_ binary: String, _ state: String, _ folder: WorkFolder, listen: String, metrics: String) throws -> MeshProcess {
+    private static func startPlane(
+        _ binary: String, _ state: String, _ folder: WorkFolder, listen: String, metrics: String, _ flags: [String]
+    ) throws -> MeshProcess {
         unlink(state + "/endpoints.json")
         return try MeshProcess(
             "plane",
-            [binary, "control-plane", "--state", state, "--listen", listen, "--metrics", metrics, "--trust-domain", "shop.internal"],
+            [binary, "control-plane", "--state", state, "--listen", listen, "--metrics", metrics, "--trust-domain", "shop.internal"] + flags,
             in: folder)
     }
 
@@ -71,7 +78,7 @@ package final class LoopbackMesh {
 
     /// Starts it again on the same state and port, and waits until it answers.
     package func restartPlane() throws {
-        plane = try Self.startPlane(binary, planeState, folder, listen: meshAddress.description, metrics: metricsAddress.description)
+        plane = try Self.startPlane(binary, planeState, folder, listen: meshAddress.description, metrics: metricsAddress.description, planeFlags)
         _ = try Self.endpoints(planeState, plane)
     }
 

@@ -12,7 +12,7 @@ struct PushFrameTests {
         .part(.init(part: .traffic, version: "é", generation: 12, body: Array(#"{"routes":[{"a":"}"}]}"#.utf8))),
         .ack(.access, version: "1", generation: 3),
         .nack(.chain, version: "1", generation: 4, reason: "inbound[2]: no filter \"x\"\nsecond line"),
-        .heartbeat, .health(isHealthy: false, reason: "503"), .draining, .leaving, .renewCertificate,
+        .heartbeat, .health(isHealthy: false, reason: "503"), .draining, .leaving, .renewCertificate(within: .seconds(60)), .refused(reason: "it is revoked"),
     ]
 
     @Test("Every message is read back as it was written, in pieces of any size")

@@ -93,7 +93,7 @@ private struct World {
                 #expect(!World.isBad(part.version))
                 installs += 1
                 sidecars[index].disk[part.part] = part.version
-            case .close: cut(index)
+            case .close, .refused: cut(index)
             case .renewCertificate: break
             }
         }

@@ -74,7 +74,7 @@ struct RenewalMachineTests {
         machine.installed(life: hour, left: .seconds(-60), at: .zero, using: &random)
         #expect(machine.wake(at: .zero) == true)
         machine.installed(life: hour, left: hour, at: .zero, using: &random)
-        machine.hurry(at: .zero, using: &random)
+        machine.hurry(within: .seconds(60), at: .zero, using: &random)
         #expect(machine.deadline <= .zero + .seconds(60))
         #expect(machine.expires == Instant.zero + hour)
     }

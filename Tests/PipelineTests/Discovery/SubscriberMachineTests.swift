@@ -99,6 +99,28 @@ struct SubscriberMachineTests {
         }
     }
 
+    @Test("A refusal counts whatever its session, is told with its reason, and the next try is 15 to 30 s away")
+    func refused() {
+        var random = Random(seed: 1)
+        for session: UInt64 in [0, 1, 99] {
+            var machine = open()
+            #expect(machine.received(.refused(reason: "it is revoked"), session: session, at: start) == [.refused(reason: "it is revoked")])
+            #expect(!machine.isConnected)
+            machine.closed(at: start, using: &random)
+            #expect(machine.deadline >= start + .seconds(15) && machine.deadline <= start + .seconds(30))
+            #expect(machine.wake(at: machine.deadline) == [.connect])
+        }
+    }
+
+    @Test("With a new certificate to show it connects again at once, as a new session")
+    func reconnects() {
+        var machine = open([.chain: "a"])
+        machine.reconnect(at: start + .seconds(5))
+        #expect(!machine.isConnected && machine.wake(at: start + .seconds(5)) == [.connect])
+        #expect(machine.opened(at: start + .seconds(5)) == [.sendHello(session: 2)])
+        #expect(machine.have == [.chain: "a"])
+    }
+
     @Test("Heartbeats go out in time, and a stream on which nothing is heard is closed")
     func heartbeats() {
         var machine = open()

@@ -11,10 +11,8 @@ private final class Upstream {
     init(_ method: Pipeline.Method = .get, asksUpgrade: Bool = false, sendsAll: Bool = true) {
         head = storage.responseHead()
         machine.begin(method, asksUpgrade: asksUpgrade)
-        if sendsAll {
-            machine.wrote(100)
-            machine.requestDidEnd()
-        }
+        machine.wrote(100)
+        if sendsAll { machine.requestDidEnd() }
     }
 
     func answer(_ text: String) -> ClientEvent {
@@ -58,6 +56,17 @@ struct ClientMachineTests {
         upstream.answerHead("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         #expect(upstream.answer("") == .bodyEnd(consumed: 0, isReusable: true))
         #expect(upstream.answer("HTTP/1.1 200 OK\r\n\r\n") == .reject(.unexpectedBytes))
+    }
+
+    @Test("An answer that was there before a byte of the question is nobody's")
+    func early() {
+        let storage = HeadStorage()
+        var head = storage.responseHead()
+        var machine = ClientMachine()
+        machine.begin(.get)
+        let event = Array("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".utf8).withUnsafeBytes { machine.receive(Bytes($0), into: &head) }
+        #expect(event == .reject(.unexpectedBytes))
+        #expect(machine.isUnsent)
     }
 
     @Test("Interim responses are passed on up to a limit")

@@ -215,6 +215,11 @@ struct RequestHeadTests {
         #expect(end(request("\(bytes(HTTP1Limits.nameBytesMax)): 1")) == .clean)
         #expect(end(request("\(bytes(HTTP1Limits.nameBytesMax + 1)): 1")) == .rejected(.nameTooLong))
 
+        let options = { (count: Int) in "Connection: " + Array(repeating: "a", count: count).joined(separator: ",") }
+        #expect(end(request(options(HTTP1Limits.connectionOptionsMax))) == .clean)
+        #expect(end(request(options(HTTP1Limits.connectionOptionsMax + 1))) == .rejected(.malformedConnection))
+        #expect(end(request(options(20) + "\r\n" + options(20))) == .rejected(.malformedConnection))
+
         let line = "X: 1\r\n"
         #expect(end(request(String(repeating: line, count: HTTP1Limits.fieldsMax - 2) + "X: 1")) == .clean)
         #expect(end(request(String(repeating: line, count: HTTP1Limits.fieldsMax - 1) + "X: 1")) == .rejected(.tooManyFields))
@@ -244,7 +249,10 @@ struct RequestHeadTests {
         ("host", .host), ("content-length", .contentLength), ("transfer-encoding", .transferEncoding), ("connection", .connection),
         ("keep-alive", .keepAlive), ("proxy-connection", .proxyConnection), ("te", .te), ("upgrade", .upgrade),
         ("http2-settings", .http2Settings), ("expect", .expect), ("content_length", .disguisedFraming),
-        ("transfer_encoding", .disguisedFraming), ("hast", .other), ("contentzlength", .other),
+        ("transfer_encoding", .disguisedFraming), ("hast", .other), ("contentzlength", .other), ("via", .via), ("x-request-id", .requestID),
+        ("x-forwarded-for", .forwardedFor), ("x-forwarded-proto", .forwardedProto), ("x-forwarded-host", .forwardedHost), ("forwarded", .claim),
+        ("x-forwarded-port", .claim), ("x-real-ip", .claim), ("x-original-url", .claim), ("x-weft-reason", .reserved),
+        ("x-forwarded-client-cert", .reserved), ("proxy", .reserved), ("x_forwarded_for", .reserved), ("x-other", .other), ("vza", .other),
     ] as [(String, KnownField)])
     func knownFields(name: String, known: KnownField) {
         for spelling in [name, name.uppercased()] {
