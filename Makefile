@@ -5,15 +5,18 @@ SWIFT  ?= swift
 # release for use and figures; debug builds sooner.
 CONFIG ?= release
 WEFT   := .build/$(CONFIG)/weft
-# Where the comparison suite lies, for `make bench`.
+# Of `make bench`: words for Benchmarks/run.py, or the folder of a comparison suite that takes Benchmarks/subject.json.
+BENCH_OPTIONS ?=
 BENCH  ?=
 
 # What the build links; everything else comes with Swift.
 BUILD_PACKAGES := libssl-dev libzstd-dev pkg-config
 # Clients, servers and checkers of others that tests hold the mesh against.
 TEST_PACKAGES := curl openssl nginx wrk prometheus python3 python3-requests chromium
+# What counts an exchange's instructions, allocations and system calls.
+COST_PACKAGES := valgrind strace
 
-.PHONY: help setup setup-test build demo test test-sanitize install uninstall bench clean
+.PHONY: help setup setup-test build demo test test-sanitize record-costs profile install uninstall bench clean
 
 help:
 	@echo "make demo           build, and watch a mesh at work (Ctrl-C ends it)"
@@ -21,7 +24,9 @@ help:
 	@echo "make test-sanitize  run those without processes under ThreadSanitizer, then AddressSanitizer"
 	@echo "make build          build the binary: $(WEFT)"
 	@echo "make install        copy it to $(PREFIX)/bin (PREFIX=...)"
-	@echo "make bench          measure it against nginx, HAProxy and Envoy (BENCH=folder of the suite)"
+	@echo "make bench          measure it beside the nginx, HAProxy and Envoy that are found here (BENCH_OPTIONS=--quick)"
+	@echo "make profile        what an exchange costs, by function"
+	@echo "make record-costs   write down anew what it costs, after a change that is meant to cost"
 
 setup:
 	@command -v $(SWIFT) >/dev/null || { echo "a Swift toolchain, 6.3 or newer, is needed: https://swift.org/install"; exit 1; }
@@ -29,6 +34,7 @@ setup:
 
 setup-test: setup
 	@.ci/install "tests talk through the mesh with real clients and servers, and have promtool check its metrics" $(TEST_PACKAGES)
+	@.ci/install "what an exchange costs is counted, and held" $(COST_PACKAGES)
 
 # The Swift runtime goes into the binary, so that it runs where no toolchain is.
 build: setup
@@ -40,6 +46,15 @@ demo: build
 # Tests that start processes use the release build: what they measure and kill is what is shipped.
 test: setup-test build
 	WEFT_BINARY=$(CURDIR)/$(WEFT) $(SWIFT) test
+	WEFT_BINARY=$(CURDIR)/$(WEFT) python3 Tests/CostTests/costs.py
+	WEFT_BINARY=$(CURDIR)/$(WEFT) python3 Tests/CostTests/costs.py growth
+
+# What an exchange costs: counted anew and written down, or by function.
+record-costs: build
+	WEFT_BINARY=$(CURDIR)/$(WEFT) python3 Tests/CostTests/costs.py record
+
+profile: build
+	WEFT_BINARY=$(CURDIR)/$(WEFT) python3 Tests/CostTests/costs.py profile
 
 # Races, memory errors and leaks, in debug builds of their own.
 test-sanitize: setup
@@ -54,8 +69,11 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/weft
 
 bench: build
-	@test -n "$(BENCH)" || { echo "where is the suite? make bench BENCH=folder"; exit 2; }
+ifeq ($(BENCH),)
+	WEFT_BINARY=$(CURDIR)/$(WEFT) python3 Benchmarks/run.py $(BENCH_OPTIONS)
+else
 	WEFT=$(CURDIR)/$(WEFT) python3 $(BENCH)/bench.py run --subject $(CURDIR)/Benchmarks/subject.json
+endif
 
 clean:
 	rm -rf .build

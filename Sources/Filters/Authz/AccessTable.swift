@@ -41,6 +41,8 @@ struct AccessTable: BitwiseCopyable {
     private struct RuleRow: BitwiseCopyable {
         let isDeny: Bool
         let isShadow: Bool
+        /// Its sources are in `callers`, and whoever finds it there is one of them.
+        let isFoundByCaller: Bool
         let sources: TableRange
         let operations: TableRange
         let body: Bytes
@@ -54,6 +56,10 @@ struct AccessTable: BitwiseCopyable {
     }
 
     private let rules: PinnedTable<RuleRow>
+    /// Rules that may concern everybody, by number.
+    private let common: PinnedTable<Int32>
+    /// Rules whose every source is a service or a namespace.
+    private let callers: CallerIndex
     private let sources: PinnedTable<SourceRow>
     private let operations: PinnedTable<OperationRow>
     private let ports: PinnedTable<UInt16>
@@ -66,33 +72,58 @@ struct AccessTable: BitwiseCopyable {
     // MARK: Deciding
 
     func decide(_ call: Call) -> Decision {
+        var found = Found()
+        var place = 0
+        while place < common.count {
+            if !consider(Int(common[place]), call, &found) { break }
+            place &+= 1
+        }
+        // Names mean something within our own trust domain only.
+        if let peer = call.peer, peer.pointee.trustDomain.equals(trustDomain) {
+            consider(callers.rules(ofServiceOf: peer), call, &found)
+            consider(callers.rules(ofNamespaceOf: peer), call, &found)
+        }
+        let deny = found.deny
+        if deny >= 0 {
+            return Decision(isAllowed: false, body: rules[deny].body, reason: rules[deny].reason, isAllowedWithShadow: false)
+        }
+        let withShadow = !found.shadowDenies && (found.allows || found.shadowAllows || fallbackWithShadow)
+        if found.allows || fallback.isAllowed { return Decision(isAllowed: true, isAllowedWithShadow: withShadow) }
+        return Decision(isAllowed: false, body: fallback.body, reason: fallback.reason, isAllowedWithShadow: withShadow)
+    }
+
+    /// What the rules looked at so far say.
+    private struct Found {
+        /// The first enforced rule that denies; -1: none.
         var deny = -1
         var allows = false
         var shadowDenies = false
         var shadowAllows = false
-        var index = 0
-        while index < rules.count, deny < 0 {
-            let rule = rules[index]
-            if matches(rule, call) {
-                switch (rule.isDeny, rule.isShadow) {
-                case (true, false): deny = index
-                case (false, false): allows = true
-                case (true, true): shadowDenies = true
-                case (false, true): shadowAllows = true
-                }
-            }
-            index &+= 1
+    }
+
+    private func consider(_ range: TableRange, _ call: Call, _ found: inout Found) {
+        var place = range.start
+        while place < range.end, consider(callers[place], call, &found) { place &+= 1 }
+    }
+
+    /// False once nothing later in the same list can matter: it denies, or an earlier one does.
+    private func consider(_ number: Int, _ call: Call, _ found: inout Found) -> Bool {
+        if found.deny >= 0, number > found.deny { return false }
+        let rule = rules[number]
+        guard matches(rule, call) else { return true }
+        switch (rule.isDeny, rule.isShadow) {
+        case (true, false):
+            found.deny = number
+            return false
+        case (false, false): found.allows = true
+        case (true, true): found.shadowDenies = true
+        case (false, true): found.shadowAllows = true
         }
-        if deny >= 0 {
-            return Decision(isAllowed: false, body: rules[deny].body, reason: rules[deny].reason, isAllowedWithShadow: false)
-        }
-        let withShadow = !shadowDenies && (allows || shadowAllows || fallbackWithShadow)
-        if allows || fallback.isAllowed { return Decision(isAllowed: true, isAllowedWithShadow: withShadow) }
-        return Decision(isAllowed: false, body: fallback.body, reason: fallback.reason, isAllowedWithShadow: withShadow)
+        return true
     }
 
     private func matches(_ rule: RuleRow, _ call: Call) -> Bool {
-        if rule.sources.count > 0 {
+        if !rule.isFoundByCaller, rule.sources.count > 0 {
             var index = rule.sources.start
             while index < rule.sources.end, !matches(sources[Int(index)], call.peer) { index &+= 1 }
             if index == rule.sources.end { return false }
@@ -150,6 +181,8 @@ struct AccessTable: BitwiseCopyable {
         var ports: [UInt16] = []
         var methods: [Bytes] = []
         var paths: [PathPattern] = []
+        var common: [Int32] = []
+        var named: [CallerIndex.Name: [Int32]] = [:]
         for policy in access.policies {
             for (index, rule) in policy.rules.enumerated() {
                 let firstSource = sources.count, firstOperation = operations.count
@@ -164,16 +197,25 @@ struct AccessTable: BitwiseCopyable {
                     paths += operation.paths.map { PathPattern(policy: $0, in: memory) }
                     operations.append(row)
                 }
+                let names = rule.from.compactMap(Self.name)
+                let isFoundByCaller = !rule.from.isEmpty && names.count == rule.from.count
+                if isFoundByCaller {
+                    for name in Set(names) { named[name, default: []].append(Int32(rules.count)) }
+                } else {
+                    common.append(Int32(rules.count))
+                }
                 let words = "denied by AccessPolicy \(policy.name), rule \(index + 1)"
                 rules.append(
                     RuleRow(
-                        isDeny: policy.action == .deny, isShadow: policy.isShadow,
+                        isDeny: policy.action == .deny, isShadow: policy.isShadow, isFoundByCaller: isFoundByCaller,
                         sources: TableRange(start: firstSource, count: rule.from.count),
                         operations: TableRange(start: firstOperation, count: rule.to.count), body: memory.text(words + "\n"),
                         reason: memory.reason(words)))
             }
         }
         self.rules = memory.table(rules)
+        self.common = memory.table(common)
+        callers = CallerIndex(named, in: memory)
         self.sources = memory.table(sources)
         self.operations = memory.table(operations)
         self.ports = memory.table(ports)
@@ -193,6 +235,15 @@ struct AccessTable: BitwiseCopyable {
             : "denied: no allow policy of the service matches (\(allows.map(\.name).joined(separator: ", ")))"
         return Fallback(
             isAllowed: allows.isEmpty && access.allowsByDefault, body: memory.text(words + "\n"), reason: memory.reason(words))
+    }
+
+    /// Nil for what no table of names can find.
+    private static func name(_ source: AccessPart.Source) -> CallerIndex.Name? {
+        switch source {
+        case .service(let namespace, let name): name.isEmpty ? nil : CallerIndex.Name(namespace: namespace, service: name)
+        case .namespace(let namespace): CallerIndex.Name(namespace: namespace, service: "")
+        case .prefix, .external: nil
+        }
     }
 
     private static func row(_ source: AccessPart.Source, in memory: PinnedMemory) -> SourceRow {

@@ -7,6 +7,20 @@ struct PathPattern: BitwiseCopyable {
     private let kind: Kind
     private let text: Bytes
 
+    /// The path it is about, as a key of tables. The bytes are pinned.
+    struct Key: Hashable {
+        let path: [UInt8]
+        let bytes: Bytes
+
+        static func == (a: Key, b: Key) -> Bool { a.path == b.path }
+        func hash(into hasher: inout Hasher) { hasher.combine(path) }
+    }
+
+    /// Nil: it takes every path.
+    var key: (Key, isPrefix: Bool)? {
+        kind == .any ? nil : (Key(path: (0..<text.count).map { text[$0] }, bytes: text), kind == .prefix)
+    }
+
     static let any = PathPattern(.any, .empty)
 
     private init(_ kind: Kind, _ text: Bytes) {

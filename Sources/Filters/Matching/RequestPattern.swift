@@ -2,12 +2,17 @@ import Pipeline
 
 /// One entry of `matches`: path, method and headers, all of which must match. Plain old data.
 struct RequestPattern: BitwiseCopyable {
-    private let path: PathPattern
+    let path: PathPattern
     /// Empty: every method.
     private let method: Bytes
     private let headers: PinnedTable<HeaderPattern>
     /// It names a header that cannot exist.
     private let isImpossible: Bool
+
+    /// Takes every request.
+    static var any: RequestPattern { RequestPattern() }
+
+    private init() { (path, method, headers, isImpossible) = (.any, .empty, PinnedTable(), false) }
 
     init(_ entry: TrafficPart.MatchEntry, in memory: PinnedMemory) {
         let headers = entry.headers.map { HeaderPattern($0, in: memory) }
@@ -18,8 +23,12 @@ struct RequestPattern: BitwiseCopyable {
     }
 
     func matches(_ exchange: borrowing Exchange) -> Bool {
+        path.matches(exchange.storage.pointee.pathNow) && matchesBesidesPath(exchange)
+    }
+
+    /// Whether method and headers match.
+    func matchesBesidesPath(_ exchange: borrowing Exchange) -> Bool {
         if isImpossible { return false }
-        if !path.matches(exchange.storage.pointee.pathNow) { return false }
         if !method.isEmpty, !exchange.storage.pointee.request.methodText.equals(method) { return false }
         var index = 0
         while index < headers.count {

@@ -10,10 +10,11 @@ extension RouteTable {
         var services: [ServiceRow] = []
         var rules: [RuleRow] = []
         var patterns: [RequestPattern] = []
+        var owners: [Int32] = []
         var backends: [Int32] = []
         var ends: [UInt64] = []
         for (index, service) in traffic.services.enumerated() {
-            let firstRule = rules.count
+            let firstRule = rules.count, firstPattern = patterns.count
             for (number, rule) in (service.route ?? []).enumerated() {
                 let firstBackend = backends.count
                 var end: UInt64 = 0
@@ -22,16 +23,17 @@ extension RouteTable {
                     ends.append(end)
                     backends.append(compiler.upstream(of: backend, in: service))
                 }
+                patterns += rule.matches.isEmpty ? [.any] : rule.matches.map { RequestPattern($0, in: memory) }
+                owners += Array(repeating: Int32(rules.count), count: patterns.count - owners.count)
                 rules.append(
                     RuleRow(
-                        matches: TableRange(start: patterns.count, count: rule.matches.count),
                         backends: TableRange(start: firstBackend, count: backends.count - firstBackend),
                         scope: scopes.ofRule.count > index ? scopes.ofRule[index][number] : 0, label: context.labels.id(rule.name)))
-                patterns += rule.matches.map { RequestPattern($0, in: memory) }
             }
             services.append(
                 ServiceRow(
                     rules: TableRange(start: firstRule, count: rules.count - firstRule), hasRoute: service.route != nil,
+                    index: PatternIndex(Array(patterns[firstPattern...]), numberedFrom: firstPattern, in: memory),
                     fallback: service.route == nil ? compiler.upstream(index, version: service.defaultVersion) : -1,
                     scope: scopes.ofService.count > index ? scopes.ofService[index] : 0,
                     label: context.labels.service(service.name, namespace: service.namespace),
@@ -39,7 +41,7 @@ extension RouteTable {
         }
         let table = RouteTable(
             names: NameTable(names(of: traffic), in: memory), services: memory.table(services), rules: memory.table(rules),
-            patterns: memory.table(patterns), backends: memory.table(backends), ends: memory.table(ends),
+            patterns: memory.table(patterns), owners: memory.table(owners), backends: memory.table(backends), ends: memory.table(ends),
             upstreams: memory.table(compiler.rows))
         return (table, compiler.sets)
     }
@@ -66,6 +68,8 @@ extension RouteTable {
         let policy: EndpointSet.Policy
         let context: BuildContext
         let memory: PinnedMemory
+        /// Services by namespace and name; several if it has several ports.
+        private let byName: [String: [Int]]
         private var known: [Key: Int32] = [:]
         private(set) var rows: [UpstreamRow] = []
         private(set) var sets: [EndpointSet] = []
@@ -76,12 +80,13 @@ extension RouteTable {
             self.policy = policy
             self.context = context
             self.memory = memory
+            byName = Dictionary(grouping: traffic.services.indices) { "\(traffic.services[$0].namespace)/\(traffic.services[$0].name)" }
         }
 
         /// -1 if the backend names a service that this sidecar does not know.
         mutating func upstream(of backend: TrafficPart.BackendEntry, in service: TrafficPart.ServiceEntry) -> Int32 {
             let name = backend.service ?? service.name, namespace = backend.namespace ?? service.namespace
-            let candidates = traffic.services.indices.filter { traffic.services[$0].name == name && traffic.services[$0].namespace == namespace }
+            let candidates = byName["\(namespace)/\(name)", default: []]
             // Of a service with several ports the one that was called, else its first.
             guard let index = candidates.first(where: { traffic.services[$0].port == service.port }) ?? candidates.first else { return -1 }
             return upstream(index, version: backend.version ?? traffic.services[index].defaultVersion)

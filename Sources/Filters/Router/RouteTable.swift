@@ -5,6 +5,8 @@ struct RouteTable: BitwiseCopyable {
     struct ServiceRow: BitwiseCopyable {
         let rules: TableRange
         let hasRoute: Bool
+        /// Which of the rules' patterns a request matches first.
+        let index: PatternIndex
         /// Where requests go without a Route.
         let fallback: Int32
         let scope: UInt16
@@ -13,7 +15,6 @@ struct RouteTable: BitwiseCopyable {
     }
 
     struct RuleRow: BitwiseCopyable {
-        let matches: TableRange
         let backends: TableRange
         let scope: UInt16
         let label: LabelID
@@ -32,6 +33,8 @@ struct RouteTable: BitwiseCopyable {
     let services: PinnedTable<ServiceRow>
     let rules: PinnedTable<RuleRow>
     let patterns: PinnedTable<RequestPattern>
+    /// The rule of each pattern.
+    let owners: PinnedTable<Int32>
     /// Upstream of each backend; parallel to `ends`.
     let backends: PinnedTable<Int32>
     /// Ends of the backends' intervals, rising within a rule (see `WeightedSplit`).
@@ -54,18 +57,14 @@ struct RouteTable: BitwiseCopyable {
             bind(&found, to: row.fallback)
             return found
         }
-        var index = row.rules.start
-        while index < row.rules.end {
-            let rule = rules[Int(index)]
-            if patterns.firstMatch(in: rule.matches, exchange) >= 0 {
-                found.rule = index &- row.rules.start
-                found.routeLabel = rule.label
-                found.scope = rule.scope
-                bind(&found, to: backend(of: rule, draw: exchange.storage.pointee.draw))
-                break
-            }
-            index &+= 1
-        }
+        let pattern = row.index.firstMatch(in: patterns, exchange)
+        guard pattern >= 0 else { return found }
+        let number = owners[pattern]
+        let rule = rules[Int(number)]
+        found.rule = number &- row.rules.start
+        found.routeLabel = rule.label
+        found.scope = rule.scope
+        bind(&found, to: backend(of: rule, draw: exchange.storage.pointee.draw))
         return found
     }
 

@@ -11,14 +11,29 @@ package struct PeerRecord: BitwiseCopyable {
     package let trustDomain: Bytes
     package let namespace: Bytes
     package let service: Bytes
+    /// Hashes for tables of callers: of namespace and service, and of the namespace alone.
+    package let serviceHash: UInt32
+    package let namespaceHash: UInt32
 
     package init(id: UInt32, serviceLabel: LabelID, spiffeID: Bytes, trustDomain: Bytes, namespace: Bytes, service: Bytes) {
+        serviceHash = Self.hash(namespace: namespace, service: service)
+        namespaceHash = Self.hash(namespace: namespace, service: .empty)
         self.id = id
         self.serviceLabel = serviceLabel
         self.spiffeID = spiffeID
         self.trustDomain = trustDomain
         self.namespace = namespace
         self.service = service
+    }
+
+    /// FNV-1a over both, with a slash between.
+    package static func hash(namespace: Bytes, service: Bytes) -> UInt32 {
+        var hash: UInt32 = 2_166_136_261
+        func add(_ byte: UInt8) { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
+        for index in 0..<namespace.count { add(namespace[index]) }
+        add(UInt8(ascii: "/"))
+        for index in 0..<service.count { add(service[index]) }
+        return hash ^ hash >> 15
     }
 }
 

@@ -41,7 +41,7 @@ package struct RouteResource: ResourceBody {
     package init(_ fields: inout ConfigFields) {
         identity = ResourceIdentity(Self.kind, &fields)
         service = fields.read("service", "The service whose calls it routes.")
-        rules = fields.read("rules", "Tried in order.", .count(1...1000))
+        rules = fields.read("rules", "Tried in order.", .count(1...10_000))
     }
 
     package var serviceKey: ResourceKey { service.key(in: namespace) }
