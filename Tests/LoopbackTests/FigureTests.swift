@@ -39,6 +39,8 @@ extension Loopback {
                 #expect(equal, "\(reporter) says \(seen) of analytics")
             }
             #expect(pair.payment.application.count == 2_000)
+            let refused = try pair.mesh.get("/v1/stat", query: "window=60s")["items"]?.elements?.first { $0["source"]?.string == "analytics" }
+            #expect(refused?["success"]?.json == "0.0", "whose every call is denied has no success: \(refused?.json ?? "no row")")
             try pair.expectRows()
             try pair.expectGoodPages()
         }

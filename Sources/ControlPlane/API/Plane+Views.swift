@@ -121,8 +121,9 @@ extension Plane {
     func stat(_ query: Query) -> ServiceResponse {
         var window = Nanoseconds.seconds(10)
         if let text = query["window"] {
-            guard let count = Quantity.parse(text, Quantity.durations), count >= 1_000_000_000, count <= 60_000_000_000 else {
-                return .error(400, "window is 1s to 60s")
+            guard let count = Quantity.parse(text, Quantity.durations), (MetricTotals.windowMin.count...MetricTotals.windowMax.count).contains(count)
+            else {
+                return .error(400, "window is 5s to 60s: sidecars report every 2s, and less would show their timing rather than traffic")
             }
             window = Nanoseconds(count)
         }
@@ -144,6 +145,7 @@ extension Plane {
         }
         return .json {
             $0.member("window", query["window"] ?? "10s")
+            $0.member("coveredSeconds", totals.span(of: window, at: loop.now).seconds)
             $0.key("items")
             $0.array {
                 for (pair, figure) in figures.sorted(by: { order($0.key, $1.key) }) {

@@ -1,3 +1,5 @@
+package import Pipeline
+
 /// What calls are counted apart by.
 package struct CallSeries: Hashable, Sendable {
     package enum Reporter: UInt8, Sendable { case source, destination }
@@ -10,9 +12,11 @@ package struct CallSeries: Hashable, Sendable {
     package var route: String
     /// The status the caller saw; 0 if it went away before there was one.
     package var code: UInt16
+    package var answeredBy: CallKey.Answerer
 
     package init(
-        reporter: Reporter, source: String, destination: String, version: String = "none", route: String = "none", code: UInt16
+        reporter: Reporter, source: String, destination: String, version: String = "none", route: String = "none", code: UInt16,
+        answeredBy: CallKey.Answerer = .service
     ) {
         self.reporter = reporter
         self.source = source
@@ -20,7 +24,12 @@ package struct CallSeries: Hashable, Sendable {
         self.version = version
         self.route = route
         self.code = code
+        self.answeredBy = answeredBy
     }
+
+    /// What a caller did not get because of the service or the mesh: any 5xx, and whatever the mesh refused in the service's place.
+    /// A service's own 4xx is what it has to say.
+    var isFailure: Bool { code >= (answeredBy == .mesh ? 400 : 500) }
 
     /// A label, in bytes.
     package static let labelBytesMax = 200
@@ -33,22 +42,27 @@ package struct CallSeries: Hashable, Sendable {
             }
     }
 
-    /// Where calls go that may have no series of their own: source, reporter and the class of the code are kept.
+    /// Where calls go that may have no series of their own: source, reporter, the class of the code and who answered are kept.
     var overflow: CallSeries {
-        CallSeries(reporter: reporter, source: source, destination: "other", version: "other", route: "other", code: code / 100 * 100)
+        CallSeries(
+            reporter: reporter, source: source, destination: "other", version: "other", route: "other", code: code / 100 * 100,
+            answeredBy: answeredBy)
     }
 
     // === as the store's key ===
 
     /// No label holds the separator: see `isValid`.
-    var key: String { "\(reporter.rawValue)\u{1F}\(code)\u{1F}\(source)\u{1F}\(destination)\u{1F}\(version)\u{1F}\(route)" }
+    var key: String {
+        "\(reporter.rawValue)\u{1F}\(code)\u{1F}\(source)\u{1F}\(destination)\u{1F}\(version)\u{1F}\(route)"
+            + (answeredBy == .mesh ? "\u{1F}mesh" : "")
+    }
 
     init?(key: String) {
         let parts = key.split(separator: "\u{1F}", omittingEmptySubsequences: false)
-        guard parts.count == 6, let reporter = UInt8(parts[0]).flatMap(Reporter.init), let code = UInt16(parts[1]) else { return nil }
+        guard parts.count == 6 || parts.count == 7 && parts[6] == "mesh", let reporter = UInt8(parts[0]).flatMap(Reporter.init), let code = UInt16(parts[1]) else { return nil }
         self.init(
             reporter: reporter, source: String(parts[2]), destination: String(parts[3]), version: String(parts[4]),
-            route: String(parts[5]), code: code)
+            route: String(parts[5]), code: code, answeredBy: parts.count == 7 ? .mesh : .service)
         guard isValid else { return nil }
     }
 }

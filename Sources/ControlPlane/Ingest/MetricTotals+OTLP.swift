@@ -82,7 +82,14 @@ extension CallSeries {
         case "destination": reporter = .destination
         default: return nil
         }
+        let answeredBy: CallKey.Answerer
+        switch texts[CallKey.Answerer.key] {
+        case nil, "service": answeredBy = .service
+        case "mesh": answeredBy = .mesh
+        default: return nil
+        }
         self.init(
-            reporter: reporter, source: source, destination: destination, version: version, route: route, code: UInt16(code))
+            reporter: reporter, source: source, destination: destination, version: version, route: route, code: UInt16(code),
+            answeredBy: answeredBy)
     }
 }

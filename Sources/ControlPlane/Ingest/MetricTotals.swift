@@ -140,7 +140,7 @@ package struct MetricTotals: Sendable {
             seriesOfSource[series.source, default: 0] += 1
             return series
         }
-        // Overflow series are beside the cap: two reporters times six classes at most.
+        // Overflow series are beside the cap: two reporters, six classes, two that may have answered.
         let overflow = series.overflow
         if totals[overflow] == nil && totals.count >= limits.seriesMax { return nil }
         overflowed += 1
@@ -180,13 +180,19 @@ package struct MetricTotals: Sendable {
     package struct Figures: Equatable, Sendable {
         package var calls: UInt64
         package var callsPerSecond: Double
-        /// Of calls with a status, the share not 5xx; nil if there were none.
+        /// Of calls with a status, the share that is no failure (`CallSeries.isFailure`); nil if there were none.
         package var successShare: Double?
         /// Nil if there were no calls.
         package var p50, p95, p99: Nanoseconds?
     }
 
-    /// Rates and percentiles over the last `length` (at most a minute; 10 s and 60 s are shown), grouped as the caller likes.
+    package static let windowMin = CallWindow.lengthMin
+    package static let windowMax = CallWindow.lengthMax
+
+    /// The time that figures over `length` are really of: what is whole of it.
+    package func span(of length: Nanoseconds, at now: Instant) -> Nanoseconds { window.span(of: length, at: now) }
+
+    /// Rates and percentiles over the last `length` (``windowMin`` to ``windowMax``), grouped as the caller likes.
     ///
     /// - Parameter group: nil leaves a series out. Count one reporter only, or calls between two sidecars count twice.
     package func figures<Group: Hashable>(
@@ -195,7 +201,7 @@ package struct MetricTotals: Sendable {
         let seconds = window.span(of: length, at: now).seconds
         let all = window.merged(over: length, at: now, by: group)
         let answered = window.merged(over: length, at: now) { $0.code == 0 ? nil : group($0) }
-        let failed = window.merged(over: length, at: now) { $0.code >= 500 ? group($0) : nil }
+        let failed = window.merged(over: length, at: now) { $0.isFailure ? group($0) : nil }
         return all.reduce(into: [:]) { result, item in
             let calls = item.value.count
             let answers = answered[item.key]?.count ?? 0

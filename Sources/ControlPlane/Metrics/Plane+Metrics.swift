@@ -80,9 +80,9 @@ extension Plane {
                 StatsRegistry.Label("reporter", call.reporter == .source ? "source" : "destination"),
                 StatsRegistry.Label("source", call.source), StatsRegistry.Label("destination", call.destination),
                 StatsRegistry.Label("version", call.version), StatsRegistry.Label("route", call.route),
-                StatsRegistry.Label("code", "\(call.code)"),
+                StatsRegistry.Label("code", "\(call.code)"), StatsRegistry.Label(CallKey.Answerer.key, call.answeredBy.text),
             ]
-            counter("weft_requests_total", "Calls by pair, version, route and status.", latency.count, labels)
+            counter("weft_requests_total", "Calls by pair, version, route, status and who answered.", latency.count, labels)
             series.append(
                 StatsSeries(
                     name: "weft_request_duration_seconds", help: "Time from the request's head to the end of the response.", labels: labels,

@@ -1,12 +1,15 @@
 package import Pipeline
 
-/// Counts what passes it. The topmost one of a chain also counts every call by source, destination, version, route and status.
+/// Counts what passes it. The topmost one of a chain also counts every call by source, destination, version, route, status and who
+/// answered.
 package final class Stats: RequestHeadFilter, OutcomeFilter {
     package static let name: FilterName = "stats"
 
     package struct Config: FilterConfig {
         package init(_ fields: inout ConfigFields) {}
     }
+
+    private static let reason: HeaderName = "x-weft-reason"
 
     private let began: Slot<Instant>
     private let inFlight: Gauge
@@ -69,7 +72,17 @@ package final class Stats: RequestHeadFilter, OutcomeFilter {
         calls.record(
             CallKey(
                 reporter: isInbound ? .destination : .source, source: source, destination: destination.serviceLabel,
-                version: destination.versionLabel, route: destination.routeLabel, status: outcome.status),
+                version: destination.versionLabel, route: destination.routeLabel, status: outcome.status,
+                answeredBy: answerer(exchange, outcome)),
             latency: elapsed)
+    }
+
+    /// A sidecar's answer carries a flag: here, or as the word of the peer in front of the service. What a filter answers without one
+    /// is part of what the service says.
+    private func answerer(_ exchange: borrowing Exchange, _ outcome: Outcome) -> CallKey.Answerer {
+        if exchange.response.isLocalReply { return exchange.storage.pointee.flag == .none ? .service : .mesh }
+        // Only of an answer that came to its end are the headers certain to be there still.
+        guard outcome.kind == .completed, outcome.status >= 400, exchange.storage.pointee.endpointIsPeer else { return .service }
+        return exchange.response.headers[Self.reason] == nil ? .service : .mesh
     }
 }

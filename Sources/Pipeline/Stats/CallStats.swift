@@ -5,6 +5,15 @@ package struct CallKey: BitwiseCopyable, Hashable, Sendable {
     /// Who counted: the caller's sidecar or the called one's.
     package enum Reporter: UInt8, BitwiseCopyable, Sendable { case source, destination }
 
+    /// Who made the answer: the service, or a sidecar in its place (denied, limited, no endpoint, too late).
+    package enum Answerer: UInt8, BitwiseCopyable, Sendable {
+        case service, mesh
+
+        /// In metrics, under this key.
+        package static let key = "answered_by"
+        package var text: String { self == .service ? "service" : "mesh" }
+    }
+
     package var source: LabelID
     package var destination: LabelID
     package var version: LabelID
@@ -12,9 +21,11 @@ package struct CallKey: BitwiseCopyable, Hashable, Sendable {
     /// The status the caller saw; 0 if it went away before there was one.
     package var status: UInt16
     package var reporter: Reporter
+    package var answeredBy: Answerer
 
     package init(
-        reporter: Reporter, source: LabelID, destination: LabelID, version: LabelID = .none, route: LabelID = .none, status: UInt16
+        reporter: Reporter, source: LabelID, destination: LabelID, version: LabelID = .none, route: LabelID = .none, status: UInt16,
+        answeredBy: Answerer = .service
     ) {
         self.reporter = reporter
         self.source = source
@@ -22,13 +33,15 @@ package struct CallKey: BitwiseCopyable, Hashable, Sendable {
         self.version = version
         self.route = route
         self.status = status
+        self.answeredBy = answeredBy
     }
 
-    /// Where calls go that have no row of their own: everything but the reporter and the class of the status is given up.
+    /// Where calls go that have no row of their own: everything but the reporter, the class of the status and
+    /// who answered is given up.
     package var folded: CallKey {
         CallKey(
             reporter: reporter, source: .other, destination: .other, version: .other, route: .other,
-            status: status < 600 ? status / 100 * 100 : 500)
+            status: status < 600 ? status / 100 * 100 : 500, answeredBy: answeredBy)
     }
 
     fileprivate var hash: UInt64 {
@@ -36,7 +49,7 @@ package struct CallKey: BitwiseCopyable, Hashable, Sendable {
         z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
         z ^= UInt64(version.number) << 32 | UInt64(route.number)
         z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        z ^= UInt64(status) << 8 | UInt64(reporter.rawValue)
+        z ^= UInt64(status) << 8 | UInt64(answeredBy.rawValue) << 1 | UInt64(reporter.rawValue)
         z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
         return z ^ (z >> 31)
     }
@@ -101,8 +114,8 @@ package struct CallRow: Sendable, Equatable {
 package enum CallStatsLimits {
     /// Rows with a key of their own, per loop: 6.4 MB if all are used.
     package static let rowsMax = 4_096
-    /// Two reporters, six classes of status (none, 1xx … 5xx).
-    fileprivate static let foldedRows = 12
+    /// Two reporters, six classes of status (none, 1xx … 5xx), two that may have answered.
+    fileprivate static let foldedRows = 24
 }
 
 @unsafe
@@ -168,9 +181,9 @@ private struct CallStatsStorage: ~Copyable {
         }
     }
 
-    /// There is room: `rowsMax` own keys, and the folded keys are twelve at most.
+    /// There is room: `rowsMax` own keys, and the folded keys are ``CallStatsLimits/foldedRows`` at most.
     private mutating func insert(_ key: CallKey) -> Histogram {
-        precondition(count < rowsMax + CallStatsLimits.foldedRows, "there are twelve folded keys")
+        precondition(count < rowsMax + CallStatsLimits.foldedRows, "there are twenty-four folded keys")
         let cells = UnsafeMutablePointer<Atomic<UInt64>>.allocate(capacity: Histogram.cellCount)
         for index in 0..<Histogram.cellCount { unsafe (cells + index).initialize(to: Atomic(0)) }
         unsafe (rows + count).initialize(to: unsafe CallStatsRow(key: key, cells: cells))

@@ -29,11 +29,11 @@ package enum PrometheusText {
                 .init("destination", table.text(key.destination)), .init("version", table.text(key.version)),
                 .init("route", table.text(key.route)),
             ]
-            byStatus[(pair + [.init("code", "\(key.status)")]).sorted(), default: 0] &+= latency.count
+            byStatus[(pair + [.init("code", "\(key.status)"), .init(CallKey.Answerer.key, key.answeredBy.text)]).sorted(), default: 0] &+= latency.count
             durations[pair.sorted(), default: LatencySnapshot()].merge(latency)
         }
         return byStatus.map {
-            StatsSeries(name: "weft_requests_total", help: "Requests by pair, route and status; code 0: the caller went away.",
+            StatsSeries(name: "weft_requests_total", help: "Requests by pair, route, status and who answered; code 0: the caller went away.",
                 labels: $0.key, value: .counter($0.value))
         } + durations.map {
             StatsSeries(name: "weft_request_duration_seconds", help: "Time from request to the end of its response, by pair and route.",

@@ -5,12 +5,17 @@ enum StatCommand {
     static let command = Command(
         "stat", "show rates, errors and latencies of every pair of services",
         flags: [
-            Flag("window", .duration, default: "10s", "Over which time, up to a minute."),
+            Flag("window", .duration, default: "10s", "Over which time, 5s to 60s."),
             Flag("reporter", .choice(["source", "destination"]), default: "source", "Whose count: the caller's sidecar or the called one's."),
             Flag("total", .toggle, "Since the beginning instead of in the window."),
             Flag("watch", .toggle, letter: "w", "Again every second until Ctrl-C."), .output, .controlPlane,
         ],
-        details: "SUCCESS is the share of answers that are not 5xx; STATUSES counts since the beginning.",
+        details: """
+            SUCCESS is the share of answers that are no failure. Failures are all 5xx, and each 4xx by which the mesh
+            refused a call (403 denied, 429 limited, 404 no route). A 4xx of the service itself is its answer.
+            CONNS is how many connections between the two are open, over all routes; a hyphen: no sidecar has said.
+            STATUSES counts the answers of the window.
+            """,
         examples: ["weft stat", "weft stat --window 30s --watch", "weft stat --reporter destination -o json"], run: run)
 
     private static func run(_ invocation: Invocation) throws -> ExitCode {

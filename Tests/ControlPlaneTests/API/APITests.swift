@@ -104,7 +104,7 @@ enum Shop {
         ("POST", "/v1/apply", "", #"{"files":[{"name":"a"}]}"#, 400), ("POST", "/v1/apply", "", #"{"files":[],"force":true}"#, 400),
         ("GET", "/v1/apply", "", "", 405), ("PUT", "/v1/resources", "", "", 405), ("POST", "/v1/stat", "", "", 405),
         ("GET", "/v1/nothing", "", "", 404), ("POST", "/nothing", "", "", 404),
-        ("GET", "/v1/stat", "window=1h", "", 400), ("GET", "/v1/stat", "reporter=me", "", 400),
+        ("GET", "/v1/stat", "window=1h", "", 400), ("GET", "/v1/stat", "window=2s", "", 400), ("GET", "/v1/stat", "reporter=me", "", 400),
         ("GET", "/v1/explain", "", "", 400), ("GET", "/v1/explain", "service=nobody", "", 404),
         ("POST", "/v1/tokens", "", "{}", 400), ("POST", "/v1/tokens", "", #"{"service":"Pay ment"}"#, 400),
         ("POST", "/v1/tokens", "", #"{"service":"payment","ttl":5}"#, 400), ("POST", "/v1/tokens", "", #"{"service":"payment","ttl":"800000h"}"#, 400),

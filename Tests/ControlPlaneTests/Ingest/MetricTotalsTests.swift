@@ -136,6 +136,50 @@ struct MetricTotalsTests {
         }
     }
 
+    @Test("A service's own 4xx is no failure, what the mesh refused is, and both are told apart also after a restart")
+    func refusals() throws {
+        let store = try Store(FaultyFiles(seed: 1), limits: .small)
+        var totals = try #require(MetricTotals(restoring: store, at: start))
+        func points(_ code: UInt16, _ who: CallKey.Answerer, _ count: Int, _ destination: String) -> MetricTotals.Point {
+            var series = series(destination, code: code)
+            series.answeredBy = who
+            return .init(series: series, latency: calls(count))
+        }
+        let all = [
+            points(403, .mesh, 10, "denied"), points(404, .service, 3, "own"), points(200, .service, 1, "own"), points(503, .service, 1, "broken"),
+            points(503, .mesh, 2, "broken"), points(429, .mesh, 1, "limited"), points(200, .service, 3, "limited"), points(302, .mesh, 1, "limited"),
+        ]
+        #expect(totals.count(batch(1, all), at: start) == .counted(rejectedPoints: 0))
+        let shares = totals.figures(over: .seconds(10), at: start) { $0.destination }.mapValues(\.successShare)
+        #expect(shares == ["denied": 0, "own": 1, "broken": 0, "limited": 0.8])
+        try store.append(totals.drain())
+        try store.commit()
+        let again = try #require(MetricTotals(restoring: store, at: start))
+        for point in all { #expect(again.total(point.series)?.count == point.latency.count) }
+        #expect(again.seriesCount == all.count)
+    }
+
+    @Test("Whatever their timing, a pair that is reported every two seconds is in the shortest window, at about its rate", arguments: 0..<40)
+    func shortest(phase: Int64) throws {
+        var totals = MetricTotals(at: start)
+        var now = start + .milliseconds(50 * phase)
+        for sequence in 1...60 {
+            now = now + .milliseconds(2_030)
+            _ = totals.count(batch(UInt64(sequence), [.init(series: series(), latency: calls(200))]), at: now)
+        }
+        for late in stride(from: Int64(0), to: 2_030, by: 70) {
+            let asked = now + .milliseconds(late)
+            for (length, tolerance) in [(MetricTotals.windowMin, 70.0), (.seconds(10), 27), (.seconds(60), 5)] {
+                let span = totals.span(of: length, at: asked)
+                #expect(span <= length && span > length - CallWindowFacts.slot)
+                let figure = try #require(totals.figures(over: length, at: asked) { $0.destination }["payment"])
+                #expect(abs(figure.callsPerSecond - 200 / 2.03) <= tolerance, "\(length) \(late) \(figure)")
+            }
+        }
+    }
+
+    private enum CallWindowFacts { static let slot = Nanoseconds.seconds(2) }
+
     @Test("The window gives rates, success and percentiles of the last seconds, and forgets what is older")
     func window() throws {
         var totals = MetricTotals(at: start)

@@ -61,6 +61,7 @@ struct OTLPBatchTests {
             { $0.attributes.removeFirst() }, { $0.attributes.removeLast() }, { $0.attributes.append(.init("source", "x")) },
             { $0.attributes.append(.init("code", .int(200))) }, { $0.attributes[5] = .init("code", .int(700)) },
             { $0.attributes[5] = .init("code", .int(-1)) }, { $0.attributes[0] = .init("reporter", "me") },
+            { $0.attributes.append(.init(CallKey.Answerer.key, "me")) },
         ]
         for (index, change) in changes.enumerated() {
             let (batch, malformed) = try #require(MetricTotals.Batch.read(resource(change)))

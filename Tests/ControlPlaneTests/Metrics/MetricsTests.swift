@@ -82,7 +82,7 @@ import Testing
         #expect(try send(Zstd().compress(batch(1)), world, context).status == 200)
         let page = try world.metricsPage()
         let lines = page.split(separator: "\n").map(String.init)
-        let pair = #"reporter="source",source="order",destination="payment",version="v1",route="all",code="200""#
+        let pair = #"reporter="source",source="order",destination="payment",version="v1",route="all",code="200",answered_by="service""#
         #expect(lines.contains("weft_requests_total{\(pair)} 10"), "\(page)")
         #expect(lines.contains("weft_request_duration_seconds_count{\(pair)} 10"))
         #expect(lines.contains("weft_control_plane_joins_total 1"))

@@ -45,6 +45,30 @@ struct StatsTests {
             harness.calls == ["order → payment none none 503": 1, "order → unknown none none 502": 1, "order → stock v1 none 0": 1])
     }
 
+    @Test("An answer that a sidecar made in the service's place is the mesh's, here or at the peer; the service's own is its own")
+    func answerers() throws {
+        func answerers(_ harness: ChainHarness) -> [String: Int] {
+            harness.context.calls[0].read().reduce(into: [:]) { $0["\($1.key.status) \($1.key.answeredBy.text)", default: 0] += Int($1.calls) }
+        }
+        let limited = try ChainHarness(
+            #"["stats",{"filter":"ratelimit","config":{"rules":[{"key":"total","rate":"1/s","burst":1}]}},"retry"]"#)
+        limited.upstream = { _, _ in .answer(404) }
+        for _ in 0..<3 { _ = limited.send(.get("/")) }
+        #expect(answerers(limited) == ["404 service": 1, "429 mesh": 2])
+        // The word of the sidecar in front of the service; one that says 200 denied nothing.
+        let peer = try ChainHarness(#"["stats"]"#)
+        for (status, flag) in [(403, "AZ"), (403, nil), (503, "UF"), (503, nil), (200, "AZ")] as [(UInt16, String?)] {
+            peer.upstream = { _, _ in flag.map { UpstreamBehaviour.answer(Int(status), headers: ["x-weft-reason": $0]) } ?? .answer(Int(status)) }
+            _ = peer.send(.get("/"))
+        }
+        #expect(answerers(peer) == ["403 mesh": 1, "403 service": 1, "503 mesh": 1, "503 service": 1, "200 service": 1])
+        // Inbound the application is no sidecar: it is not believed.
+        let inbound = try ChainHarness(#"["stats"]"#, inbound: true)
+        inbound.upstream = { _, _ in .answer(403, headers: ["x-weft-reason": "AZ"]) }
+        _ = inbound.send(.get("/"))
+        #expect(answerers(inbound) == ["403 service": 1])
+    }
+
     @Test("Canary and reordering leave the sums whole: calls counted are calls sent")
     func sums() throws {
         let route = [TrafficPart.RuleEntry(name: "all", matches: [], backends: [.init(version: "v1", weight: 90), .init(version: "v2", weight: 10)])]

@@ -49,7 +49,7 @@ struct PrometheusTextTests {
         }
         let page = text(PrometheusText.series(calls: [key(200): latency, key(503): latency], labels: labels))
         #expect(page.contains(
-            #"weft_requests_total{code="503",destination="payment",reporter="destination",route="none",source="order",version="none"} 1"#))
+            #"weft_requests_total{answered_by="service",code="503",destination="payment",reporter="destination",route="none",source="order",version="none"} 1"#))
         #expect(page.contains(
             #"weft_request_duration_seconds_count{destination="payment",reporter="destination",route="none",source="order",version="none"} 2"#))
     }

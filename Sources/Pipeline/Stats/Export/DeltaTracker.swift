@@ -72,7 +72,7 @@ package struct DeltaTracker: Sendable {
         [
             .init("reporter", key.reporter == .source ? "source" : "destination"), .init("source", labels.text(key.source)),
             .init("destination", labels.text(key.destination)), .init("version", labels.text(key.version)),
-            .init("route", labels.text(key.route)), .init("code", .int(Int64(key.status))),
+            .init("route", labels.text(key.route)), .init("code", .int(Int64(key.status))), .init(CallKey.Answerer.key, key.answeredBy.text),
         ]
     }
 
