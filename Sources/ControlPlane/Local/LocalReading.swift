@@ -31,9 +31,10 @@ struct LocalReading {
         problems += read.problems
         problems += ResourceValidation.validate(read.resources, filters: filters, broken: read.broken, ownStages: stages)
 
-        var snapshot = SnapshotCompiler(resources, endpoints: []).compile(
-            for: workload, trust: TrustPart(trustDomain: trustDomain(resources), roots: ""))
+        let compiler = SnapshotCompiler(resources, endpoints: [])
+        var snapshot = compiler.compile(for: workload, trust: TrustPart(trustDomain: trustDomain(resources), roots: ""))
         for (direction, stages) in chains { put(stages, direction, into: &snapshot, &settings) }
+        snapshot.access.callees = compiler.callees(of: snapshot)
         entrances(into: &settings)
         if read.broken.isEmpty { destinations(resources, snapshot, own) }
         certificates(&settings, &snapshot)

@@ -195,17 +195,6 @@ struct AuthzTests {
             world: HarnessWorld(own: "payment", access: AccessPart(policies: [policy("p", .deny, to: [.init(paths: ["/secret"])])])))
         #expect(status(harness, .get("/harmless")) == 403)
     }
-
-    @Test("In an outbound chain it is refused, with the reason")
-    func outbound() throws {
-        do {
-            _ = try ChainHarness(#"["authz"]"#)
-            Issue.record("the chain was built")
-        } catch let refused as ChainHarness.Refused {
-            #expect(refused.problems.count == 1)
-            #expect(refused.problems[0].hasSuffix("put authz into its inbound chain"))
-        }
-    }
 }
 
 private final class Move: RequestHeadFilter {
