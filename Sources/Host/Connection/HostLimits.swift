@@ -18,6 +18,11 @@ package enum HostLimits {
     package static let connectionsPerEndpointMax = 1_024
     /// Idle ones of them that are kept.
     package static let idlePerEndpointMax = 128
+    /// Bytes read and dropped of an answer that a stage turned down (a retry), so that its connection serves again; a longer
+    /// rest closes it. About what a new TLS connection costs.
+    package static let drainBytesMax = 16 * 1024
+    /// Time for that rest to come.
+    package static let drainTime = Nanoseconds.seconds(1)
     /// Downstream connections of one loop: further ones are closed at once, counted.
     package static let downstreamMax = 100_000
     /// Time to say goodbye: bytes still wanted out, or the peer's last ones read, before the descriptor goes.

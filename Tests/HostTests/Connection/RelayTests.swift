@@ -10,14 +10,18 @@ final class RelayWorld {
     let plane: Dataplane
     let server: RawServer
 
-    init(workers: Int = 1, _ handle: @escaping @Sendable (RawConnection, Int) -> Void) throws {
+    /// - Parameters:
+    ///   - above: a stage above the router, and its filter.
+    init(workers: Int = 1, above: (stage: ChainPart.Stage, filter: any Filter.Type)? = nil, _ handle: @escaping @Sendable (RawConnection, Int) -> Void) throws {
         server = RawServer(handle)
         var entrances = Dataplane.Entrances()
         entrances.inbound = SocketAddress("127.0.0.1:0")
         entrances.inboundIsPlain = true
+        var snapshot = DataplaneTests.snapshot()
+        if let above { snapshot.chain.inbound.insert(above.stage, at: 0) }
         plane = try Dataplane(
-            workers: workers, entrances: entrances, application: server.address, registry: FilterRegistry([RelayRouter.self]),
-            snapshot: DataplaneTests.snapshot())
+            workers: workers, entrances: entrances, application: server.address,
+            registry: FilterRegistry([RelayRouter.self] + (above.map { [$0.filter] } ?? [])), snapshot: snapshot)
     }
 
     deinit {
