@@ -22,6 +22,7 @@ struct LocalReading {
         var settings = SidecarSettings(
             workload: workload, name: "\(file.service.name).\(file.service.namespace)", stateDirectory: absolute(file.state))
         settings.workers = file.workers
+        settings.seed = file.seed.map { UInt64($0) }
 
         let read = ResourceReader.read(file.resources, by: .sidecar)
         let resources = ResourceSet(read.resources)

@@ -54,16 +54,19 @@ package final class Dataplane {
     private var loops: [Loop] = []
     private var generation: UInt64 = 1
     private var snapshot: Snapshot
+    /// Draws the seed of each loop's generator; nil: the operating system does.
+    private var seeds: Random?
 
     /// Starts the loops and opens the entrances. Throws what the chain builder or the operating system says.
     package init(
-        workers: Int, entrances: Entrances, application: SocketAddress?, registry: FilterRegistry, snapshot: Snapshot
+        workers: Int, entrances: Entrances, application: SocketAddress?, registry: FilterRegistry, snapshot: Snapshot, seed: UInt64? = nil
     ) throws {
         precondition(workers >= 1 && workers <= StatsRegistry.loopsMax)
         context = BuildContext(loops: workers)
         builder = ChainBuilder(registry: registry, context: context)
         self.entrances = entrances
         self.snapshot = snapshot
+        seeds = seed.map { Random(seed: $0) }
         for index in 0..<workers { loops.append(try start(index, application)) }
         let targets = loops
         context.resumer.connect { token, verdict in
@@ -78,9 +81,11 @@ package final class Dataplane {
         let update = try self.update(for: index)
         let context = self.context
         let started = Rendezvous<Handle>()
+        let seed = seeds?.next()
         let thread = try LoopThread(
             name: "weft-\(index)",
             prepare: { loop in
+                if let seed { loop.random.pointee = Random(seed: seed) }
                 let w = UnsafeMutablePointer<WorkerStorage>.allocate(capacity: 1)
                 w.initialize(
                     to: WorkerStorage(

@@ -88,7 +88,8 @@ package final class Sidecar {
 
     private static func dataplane(_ settings: SidecarSettings, _ registry: FilterRegistry, _ snapshot: Snapshot) throws -> Dataplane {
         try Dataplane(
-            workers: settings.workers, entrances: settings.entrances, application: settings.application, registry: registry, snapshot: snapshot)
+            workers: settings.workers, entrances: settings.entrances, application: settings.application, registry: registry, snapshot: snapshot,
+            seed: settings.seed)
     }
 
     // MARK: Identity

@@ -12,7 +12,10 @@ final class RelayWorld {
 
     /// - Parameters:
     ///   - above: a stage above the router, and its filter.
-    init(workers: Int = 1, above: (stage: ChainPart.Stage, filter: any Filter.Type)? = nil, _ handle: @escaping @Sendable (RawConnection, Int) -> Void) throws {
+    init(
+        workers: Int = 1, above: (stage: ChainPart.Stage, filter: any Filter.Type)? = nil, seed: UInt64? = nil,
+        _ handle: @escaping @Sendable (RawConnection, Int) -> Void
+    ) throws {
         server = RawServer(handle)
         var entrances = Dataplane.Entrances()
         entrances.inbound = SocketAddress("127.0.0.1:0")
@@ -21,7 +24,7 @@ final class RelayWorld {
         if let above { snapshot.chain.inbound.insert(above.stage, at: 0) }
         plane = try Dataplane(
             workers: workers, entrances: entrances, application: server.address,
-            registry: FilterRegistry([RelayRouter.self] + (above.map { [$0.filter] } ?? [])), snapshot: snapshot)
+            registry: FilterRegistry([RelayRouter.self] + (above.map { [$0.filter] } ?? [])), snapshot: snapshot, seed: seed)
     }
 
     deinit {
