@@ -3,6 +3,7 @@ package import Pipeline
 /// Counts what passes it. The topmost one of a chain also counts every call by source, destination, version, route and status.
 package final class Stats: RequestHeadFilter, OutcomeFilter {
     package static let name: FilterName = "stats"
+    package static let summary = "counts every call with its status and latency"
 
     package struct Config: FilterConfig {
         package init(_ fields: inout ConfigFields) {}

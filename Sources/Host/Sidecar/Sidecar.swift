@@ -169,7 +169,7 @@ package final class Sidecar {
         return PushMessage.Hello(
             sidecar: settings.name, incarnation: incarnation, namespace: settings.workload.namespace, service: settings.workload.service,
             version: settings.workload.version, software: software, endpoints: endpoints,
-            filters: registry.filters.map { PushMessage.Filter(name: $0.name, schema: FilterSchema(name: $0.name, fields: $0.fields).json) })
+            filters: registry.filters.map { PushMessage.Filter(name: $0.name, schema: $0.schema.json) })
     }
 
     // MARK: Parts
