@@ -47,6 +47,42 @@ extension Loopback {
             print("policy: denied after \(denied), allowed after \(allowed)")
         }
 
+        @Test("authz in the caller's chain: a denied call ends there, without a connection; it comes and goes live")
+        func outbound() throws {
+            let pair = try Pair(also: Shop.denyAnalytics)
+            let analytics = try pair.mesh.add("analytics", outbound: ["payment", "inventory"])
+            try pair.mesh.waitUntilSynced()
+            let client = analytics.client(for: "payment")
+            func opened() throws -> Double { MetricsPage(try analytics.metrics()).sum("weft_upstream_connections_total") }
+            func set(_ stages: String) throws {
+                try pair.mesh.apply(Shop.chain(stages).replacing("\"order\"", with: "\"analytics\""))
+                #expect(try pair.mesh.waitUntilSynced() < .seconds(1))
+            }
+            #expect(try client.get("/1").status == 403)
+            let before = try opened()
+            #expect(before == 1, "the called side refuses over a connection")
+            try set(#""stats","authz","router","tls""#)
+            for method in ["GET", "POST", "DELETE"] {
+                let answer = try analytics.client(for: "payment").send(method, "/accounts", body: method == "POST" ? "x" : nil)
+                #expect(answer.status == 403)
+                #expect(answer.body == "denied by AccessPolicy no-analytics, rule 1\n", "\(answer)")
+                #expect(answer["x-weft-reason"] == nil, "applications get none")
+            }
+            let page = MetricsPage(try analytics.metrics())
+            #expect(page.sum("weft_authz_denied_total", "direction=\"outbound\"") == 3)
+            #expect(try opened() == before)
+            let called = MetricsPage(try pair.payment.metrics())
+            #expect(called.sum("weft_authz_denied_total", "direction=\"inbound\"") == 1, "the first one, and none since")
+            #expect(pair.payment.application.heads == 0)
+            // A new policy reaches the caller's side as quickly.
+            #expect(try pair.mesh.weft("delete", "accesspolicy", "no-analytics").code == 0)
+            #expect(try Self.elapsed(until: 200, client) < .seconds(1))
+            try pair.mesh.apply(Shop.denyAnalytics)
+            #expect(try Self.elapsed(until: 403, client) < .seconds(1))
+            try set(#""stats","router","tls""#)
+            #expect(try client.get("/2").status == 403, "the called side has the last word")
+        }
+
         private static func elapsed(until status: Int, _ client: HTTPClient) throws -> Duration {
             let start = ContinuousClock.now
             while ContinuousClock.now - start < .seconds(5) {

@@ -3,6 +3,7 @@ public import Pipeline
 /// Lets a request through only if it names a tenant on the list; answers 403 otherwise.
 public final class TenantGate: RequestHeadFilter {
     public static let name: FilterName = "tenant-gate"
+    public static let summary = "lets listed tenants through, by a header (403)"
 
     public struct Config: FilterConfig {
         let header: HeaderName

@@ -204,6 +204,15 @@ extension Plane {
         return ResourceKey(.service, String(parts[0]), namespace: parts.count == 2 ? String(parts[1]) : namespace)
     }
 
+    private func unknownRule(_ rule: String, of service: ResourceKey) -> ServiceResponse? {
+        for case .route(let route) in resources.sorted where route.serviceKey == service {
+            let names = route.rules.enumerated().map { $0.element.name ?? "\($0.offset + 1)" }
+            if names.contains(rule) || route.rules.indices.contains(where: { "\($0 + 1)" == rule }) { return nil }
+            return .error(404, "\(route.key) has no rule \(JSONWriter.quoted(rule)); it has: \(names.joined(separator: ", "))")
+        }
+        return .error(404, "\(service) has no Route, so no rule \(JSONWriter.quoted(rule))")
+    }
+
     /// Every value in force for callers of a service, and for its own inbound chain, and who said it.
     func explain(_ query: Query) -> ServiceResponse {
         guard let name = query["service"] else { return .error(400, "say which service") }
@@ -220,6 +229,7 @@ extension Plane {
             }
             caller = found
         }
+        if let rule = query["rule"], let refusal = unknownRule(rule, of: key) { return refusal }
         let rows = Explanation(resources, filters: knownFilters).rows(for: service, caller: caller, rule: query["rule"])
         return .json {
             $0.key("rows")

@@ -6,7 +6,7 @@ struct Explanation {
         var direction: String
         var stage: String
         var key: String
-        /// JSON.
+        /// JSON; `null` beside an empty key: a stage without settings.
         var value: String
         /// `default`, or the resource whose value won.
         var source: String
@@ -59,7 +59,12 @@ struct Explanation {
             guard let schema = filters[stage.filter] else { continue }
             let origins = ConfigOrigin.rows(schema.fields, layers(stage, label))
             if origins.isEmpty {
-                rows.append(Row(direction: direction.rawValue, stage: stage.id, key: "", value: "null", source: label, file: "", line: nil))
+                // Nothing to set: the row says where the stage stands.
+                let place = chain == nil ? nil : stage.node
+                rows.append(
+                    Row(
+                        direction: direction.rawValue, stage: stage.id, key: "", value: "null", source: label, file: place?.file ?? "",
+                        line: place?.line))
             }
             rows += origins.map {
                 Row(

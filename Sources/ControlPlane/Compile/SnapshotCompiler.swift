@@ -68,7 +68,23 @@ package struct SnapshotCompiler: Sendable {
     package func compile(for workload: TrafficPart.WorkloadRef, trust: TrustPart) -> Snapshot {
         let key = ResourceKey(.service, workload.service, namespace: workload.namespace)
         let own = services[key]
-        return Snapshot(chain: chain(own), traffic: traffic(workload, own), access: access(own), trust: trust)
+        var snapshot = Snapshot(chain: chain(own), traffic: traffic(workload, own), access: access(own), trust: trust)
+        snapshot.access.callees = callees(of: snapshot)
+        return snapshot
+    }
+
+    /// The policies of all that the snapshot's workload can call; nil if its outbound chain does not ask.
+    package func callees(of snapshot: Snapshot) -> [AccessPart.CalleePolicy]? {
+        guard snapshot.chain.outbound.contains(where: { $0.filter == "authz" }) else { return nil }
+        let called = snapshot.traffic.services.compactMap { services[ResourceKey(.service, $0.name, namespace: $0.namespace)] }
+        let written = policies.compactMap { policy -> AccessPart.CalleePolicy? in
+            guard let target = policy.target else { return AccessPart.CalleePolicy(policy: Self.policy(policy)) }
+            let covered = called.filter { target.covers($0, from: policy.namespace) }
+            if covered.isEmpty { return nil }
+            return AccessPart.CalleePolicy(
+                policy: Self.policy(policy), services: covered.map { AccessPart.ServiceName(name: $0.key.name, namespace: $0.namespace) })
+        }
+        return (revocation.map { [AccessPart.CalleePolicy(policy: $0)] } ?? []) + written
     }
 
     /// A workload whose Service nobody wrote, or somebody deleted, still belongs to the mesh: what has no target covers it.

@@ -29,6 +29,9 @@ package struct LocalConfig: Sendable {
         }
         let text = ConfigReader.read(bytes: bytes, name: path)
         guard let root = text.root, !text.problems.hasErrors else { throw Refusal(problems: text.problems) }
+        if let kind = root["kind"] ?? root.elements?.first?["kind"], root["service"] == nil || ResourceKind(rawValue: kind.string ?? "") != nil {
+            throw Refusal(problems: [Self.resource(kind)])
+        }
         let result = SidecarFile.decode(root, subject: "a sidecar's config")
         guard let file = result.value else { throw Refusal(problems: text.problems + result.problems) }
         var reading = LocalReading(file: file, directory: directory(of: path), filters: filters, problems: text.problems + result.problems)
@@ -38,6 +41,12 @@ package struct LocalConfig: Sendable {
     private static func directory(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    private static func resource(_ kind: ConfigNode) -> ConfigProblem {
+        ConfigProblem(
+            "these are resources of the mesh, not a sidecar's config", at: kind, path: "kind",
+            notes: ["weft apply -f puts them in force; a sidecar on files alone takes them in \"resources\""])
     }
 
     static func unreadable(_ path: String, _ error: SystemError) -> ConfigProblem {

@@ -22,6 +22,7 @@ struct LocalReading {
         var settings = SidecarSettings(
             workload: workload, name: "\(file.service.name).\(file.service.namespace)", stateDirectory: absolute(file.state))
         settings.workers = file.workers
+        settings.seed = file.seed.map { UInt64($0) }
 
         let read = ResourceReader.read(file.resources, by: .sidecar)
         let resources = ResourceSet(read.resources)
@@ -31,9 +32,10 @@ struct LocalReading {
         problems += read.problems
         problems += ResourceValidation.validate(read.resources, filters: filters, broken: read.broken, ownStages: stages)
 
-        var snapshot = SnapshotCompiler(resources, endpoints: []).compile(
-            for: workload, trust: TrustPart(trustDomain: trustDomain(resources), roots: ""))
+        let compiler = SnapshotCompiler(resources, endpoints: [])
+        var snapshot = compiler.compile(for: workload, trust: TrustPart(trustDomain: trustDomain(resources), roots: ""))
         for (direction, stages) in chains { put(stages, direction, into: &snapshot, &settings) }
+        snapshot.access.callees = compiler.callees(of: snapshot)
         entrances(into: &settings)
         if read.broken.isEmpty { destinations(resources, snapshot, own) }
         certificates(&settings, &snapshot)

@@ -68,6 +68,7 @@ struct SidecarFile: ConfigRecord {
     let service: ServiceName
     let trustDomain: String
     let workers: Int
+    let seed: Int?
     let inbound: Inbound?
     let proxy: String?
     let outbound: [Outbound]
@@ -83,7 +84,9 @@ struct SidecarFile: ConfigRecord {
     init(_ fields: inout ConfigFields) {
         service = fields.read("service", "Who this sidecar is.")
         trustDomain = fields.read("trustDomain", default: "weft.internal", "Of all identities, unless a Mesh resource says so.", .domain)
-        workers = fields.read("workers", default: 1, "Event loops; one per core at most.", .in(1...256))
+        workers = fields.read("workers", default: 1, "Event loops; one per core at most.", .in(1...255))
+        seed = fields.read(
+            "seed", "Makes random choices (versions, endpoints, back-offs) repeatable, for tests.", .in(0...9_007_199_254_740_991))
         inbound = fields.read("inbound", "The port in front of the application.")
         proxy = fields.read("proxy", "The HTTP proxy port for the application (HTTP_PROXY).")
         outbound = fields.read("outbound", default: [], "One local port per service the application calls.", .count(0...256))

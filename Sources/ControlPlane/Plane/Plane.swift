@@ -71,7 +71,7 @@ package final class Plane {
         lastTick = loop.now
         leases = LeaseTable(settings.leasePolicy)
         zstd = try Zstd()
-        ownFilters = Dictionary(uniqueKeysWithValues: filters.filters.map { ($0.name, FilterSchema(name: $0.name, fields: $0.fields)) })
+        ownFilters = Dictionary(uniqueKeysWithValues: filters.filters.map { ($0.name, $0.schema) })
         try Files.makeFolder(settings.stateDirectory)
         files = POSIXFiles(directory: settings.stateDirectory + "/store")
         store = try Store(files)

@@ -1,6 +1,6 @@
 import Pipeline
 
-/// The access policies of one workload as flat tables: decided without allocation, every decision with its rule.
+/// The access policies of one service as flat tables: decided without allocation, every decision with its rule.
 ///
 /// The order of ARCHITECTURE §9: a matching deny, else a matching allow, else deny if an enforced allow targets the
 /// service, else the mesh's default.

@@ -1,8 +1,10 @@
 package import Pipeline
 
-/// Lets a call through only if the access policies of this service say so; otherwise 403, flag AZ, naming policy and rule.
+/// Lets a call through only if the access policies of the called service say so; otherwise 403, flag AZ, naming policy and
+/// rule. Inbound it protects its own service; outbound it spares callers the way to one that would refuse them.
 package final class Authz: ConnectionFilter, RequestHeadFilter, ReviewFilter {
     package static let name: FilterName = "authz"
+    package static let summary = "refuses calls that access policies do not allow (403)"
 
     package struct Config: FilterConfig {
         package enum Mode: String, CaseIterable, ConfigValue { case enforce, shadow }
@@ -16,6 +18,9 @@ package final class Authz: ConnectionFilter, RequestHeadFilter, ReviewFilter {
 
     private let memory = PinnedMemory()
     private let table: AccessTable
+    /// Outbound; there `table` is not asked.
+    private let callees: CalleeTables
+    private let isInbound: Bool
     private let isShadow: Bool
     /// Of this service, where it has but one; 0: not known.
     private let ownPort: UInt16
@@ -31,9 +36,6 @@ package final class Authz: ConnectionFilter, RequestHeadFilter, ReviewFilter {
         shadowDenied = stage.counter(
             "shadow_denied_total", "Requests let through that mode enforce, or enforcing the policies in shadow, would have answered 403.")
         revoked = stage.counter("revoked_total", "Tunnels cut because the policies changed and no longer allow them.")
-        if !stage.isInbound {
-            stage.refuse(because: "access policies protect the called service: put authz into its inbound chain")
-        }
         let traffic = stage.snapshot?.traffic
         let own = traffic?.services.filter { $0.name == traffic?.workload.service && $0.namespace == traffic?.workload.namespace } ?? []
         ownPort = own.count == 1 ? UInt16(clamping: own[0].port) : 0
@@ -41,13 +43,15 @@ package final class Authz: ConnectionFilter, RequestHeadFilter, ReviewFilter {
         table = AccessTable(
             stage.snapshot?.access ?? AccessPart(allowsByDefault: false), trustDomain: stage.snapshot?.trust.trustDomain ?? "",
             in: memory)
+        isInbound = stage.isInbound
+        callees = CalleeTables(stage.isInbound ? nil : stage.snapshot, in: memory)
     }
 
     /// On an HTTP listener every request is decided by itself, and answered; a connection is let through.
     package func onConnection(_ connection: borrowing Connection) -> ConnectionVerdict { .next }
 
     package func onRequestHead(_ exchange: borrowing Exchange) -> RequestVerdict {
-        let decision = decide(exchange)
+        guard let decision = decision(on: exchange) else { return .next }
         if decision.isAllowed || isShadow {
             allowed.increment()
             if !decision.isAllowed || !decision.isAllowedWithShadow { shadowDenied.increment() }
@@ -58,10 +62,13 @@ package final class Authz: ConnectionFilter, RequestHeadFilter, ReviewFilter {
     }
 
     package func onReview(_ exchange: borrowing Exchange) -> ConnectionVerdict {
-        let decision = decide(exchange)
-        if decision.isAllowed || isShadow { return .next }
+        guard let decision = decision(on: exchange), !decision.isAllowed, !isShadow else { return .next }
         revoked.increment()
         return .refuse(because: decision.reason)
+    }
+
+    private func decision(on exchange: borrowing Exchange) -> AccessTable.Decision? {
+        isInbound ? decide(exchange) : callees.decide(exchange)
     }
 
     private func decide(_ exchange: borrowing Exchange) -> AccessTable.Decision {

@@ -3,6 +3,7 @@ package import Pipeline
 /// Guards each upstream: at most so many calls at once, and none for a while after so many failures in a row. 503, flag UO.
 package final class Breaker: RequestHeadFilter, OutcomeFilter {
     package static let name: FilterName = "breaker"
+    package static let summary = "limits calls to an upstream, and shuts it off while it fails (503)"
 
     package struct Config: FilterConfig {
         package struct Wait: ConfigRecord {

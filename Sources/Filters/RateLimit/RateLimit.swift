@@ -3,6 +3,7 @@ package import Pipeline
 /// Limits how often: per source, per route, in total. 429, flag RL, with `Retry-After`.
 package final class RateLimit: RequestHeadFilter {
     package static let name: FilterName = "ratelimit"
+    package static let summary = "limits how often: per source, per route, in total (429)"
     package typealias Config = RateLimitConfig
 
     /// One rule, ready to run. Plain old data.

@@ -5,6 +5,7 @@ package import Pipeline
 /// What is safe is decided by `RetryPolicy`; here the exchange is put into its words.
 package final class Retry: RequestHeadFilter, ResponseHeadFilter, FailureFilter {
     package static let name: FilterName = "retry"
+    package static let summary = "tries again what is safe to try again, under a budget"
     package typealias Config = RetryConfig
 
     private struct Pass: BitwiseCopyable {

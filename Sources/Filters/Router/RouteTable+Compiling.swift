@@ -104,7 +104,7 @@ extension RouteTable {
             sets.append(set)
             rows.append(
                 UpstreamRow(
-                    balancer: set.balancer, service: context.labels.service(service.name, namespace: service.namespace),
+                    balancer: set.balancer, index: Int32(index), service: context.labels.service(service.name, namespace: service.namespace),
                     version: version.map(label) ?? .none, key: context.upstreams.id(name),
                     noEndpoint: memory.reason("no usable endpoint of \(service.name)\(version.map { " \($0)" } ?? "")")))
             known[key] = Int32(rows.count - 1)

@@ -22,6 +22,8 @@ struct RouteTable: BitwiseCopyable {
 
     struct UpstreamRow: BitwiseCopyable {
         let balancer: Balancer
+        /// Whose it is, in `services`.
+        let index: Int32
         let service: LabelID
         /// `none` if it is several versions; then the endpoint says which.
         let version: LabelID
@@ -51,6 +53,7 @@ struct RouteTable: BitwiseCopyable {
         let row = services[service]
         var found = Destination()
         found.service = Int32(service)
+        found.callee = Int32(service)
         found.serviceLabel = row.label
         found.scope = row.scope
         guard row.hasRoute else {
@@ -72,6 +75,7 @@ struct RouteTable: BitwiseCopyable {
         destination.upstream = upstream
         guard upstream >= 0 else { return }
         let row = upstreams[Int(upstream)]
+        destination.callee = row.index
         destination.serviceLabel = row.service
         destination.versionLabel = row.version
         destination.upstreamLabel = row.key

@@ -5,6 +5,7 @@ package import Pipeline
 /// Outbound: the way in names the service, its Route the version, least load the endpoint. Inbound: the application.
 package final class Router: DestinationResolver, OutcomeFilter {
     package static let name: FilterName = "router"
+    package static let summary = "finds where a request is bound and picks the endpoint; last in every chain"
     package typealias Config = RouterConfig
 
     /// The endpoint of this pass, to be given back. All zero: none.

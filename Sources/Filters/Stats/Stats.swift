@@ -4,6 +4,7 @@ package import Pipeline
 /// answered.
 package final class Stats: RequestHeadFilter, OutcomeFilter {
     package static let name: FilterName = "stats"
+    package static let summary = "counts every call with its status and latency"
 
     package struct Config: FilterConfig {
         package init(_ fields: inout ConfigFields) {}

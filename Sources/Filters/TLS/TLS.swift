@@ -6,6 +6,7 @@ package import Pipeline
 /// chain: a chain that could weaken it would be a way around the policy.
 package final class TLS: TransportFilter {
     package static let name: FilterName = "tls"
+    package static let summary = "mutual TLS 1.3 between sidecars: first inbound, last outbound"
 
     package struct Config: FilterConfig {
         /// Older versions are not spoken at all.

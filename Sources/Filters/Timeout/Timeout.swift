@@ -3,6 +3,7 @@ package import Pipeline
 /// Ends what is below it when the service has not answered in time: 504, flag UT.
 package final class Timeout: RequestHeadFilter, OutcomeFilter {
     package static let name: FilterName = "timeout"
+    package static let summary = "a deadline for all that stands below it (504)"
 
     package struct Config: FilterConfig {
         package enum Covers: String, CaseIterable, ConfigValue {

@@ -38,6 +38,11 @@ package struct Bounds: BitwiseCopyable, Sendable {
 package enum HostLimits {
     /// Idle connections to one endpoint that a loop keeps.
     package static let idlePerEndpointMax = 128
+    /// Bytes read and dropped of an answer that a stage turned down (a retry), so that its connection serves again; a longer
+    /// rest closes it. About what a new TLS connection costs.
+    package static let drainBytesMax = 16 * 1024
+    /// Time for that rest to come.
+    package static let drainTime = Nanoseconds.seconds(1)
     /// Chains of older snapshots a loop keeps for exchanges in flight; then connections on the oldest close.
     package static let retiredChainsMax = 64
     /// Idle connections closed when a newcomer finds no descriptor left.

@@ -37,6 +37,10 @@ struct UpstreamStorage {
     var wroteTrailers = false
     /// The answer's head has been delivered; its body waits until the runner takes it.
     var hasHead = false
+    /// While the runner looks at the answer's head: a stage that wants another one lets go of it now.
+    var isAtHead = false
+    /// Bytes that may still be dropped of an answer nobody wants; -1: none is under way.
+    var drainLeft = -1
     let trustEpoch: UInt32
     var counted = CountedConnection()
     var machine = ClientMachine()
@@ -286,6 +290,10 @@ struct Upstream: BitwiseCopyable {
                 break
             }
             guard let x else {
+                if u.pointee.drainLeft >= 0 {
+                    guard drain(mayRead: true) else { break }
+                    continue
+                }
                 // Idle: the only thing that may come is the end.
                 guard u.pointee.canRead else { break }
                 guard readMore() else { break }
@@ -313,8 +321,10 @@ struct Upstream: BitwiseCopyable {
             u.pointee.input.drop(count)
             u.pointee.input.pin()
             u.pointee.hasHead = true
+            u.pointee.isAtHead = true
             ChainRun(x).responseHead(at: now)
             Downstream(owner: x).perform()
+            u.pointee.isAtHead = false
         case .bodyData(let offset, let count):
             let piece = u.pointee.input.unread.slice(offset, offset + count)
             u.pointee.input.drop(offset + count)
@@ -371,7 +381,7 @@ struct Upstream: BitwiseCopyable {
             return true
         case .wouldBlock:
             u.pointee.canRead = false
-            if u.pointee.exchange == nil { u.pointee.input.free(&worker.w.pointee.buffers) }
+            if u.pointee.exchange == nil, u.pointee.input.isEmpty { u.pointee.input.free(&worker.w.pointee.buffers) }
             return false
         case .closed:
             ended(isReset: false)
@@ -427,10 +437,53 @@ struct Upstream: BitwiseCopyable {
         downstream.settle()
     }
 
-    /// The exchange gave the attempt up.
+    /// The exchange gave the attempt up. Where all it did was to turn an answer down at its head, the connection may stay.
     func cancel() {
+        let framing = u.pointee.exchange?.pointee.response.framing
         u.pointee.exchange = nil
+        guard u.pointee.isAtHead, u.pointee.machine.canServeAgain, let framing, startDraining(framing) else { return close() }
+        // What has come already goes now: the next attempt, if it comes at once, finds the connection in the pool.
+        while u.pointee.drainLeft >= 0, u.pointee.state == .ready, drain(mayRead: false) {}
+    }
+
+    // MARK: Draining
+
+    /// False if the rest of the answer is known to be more than is worth reading.
+    private func startDraining(_ framing: BodyFraming) -> Bool {
+        if case .length(let count) = framing, count > HostLimits.drainBytesMax { return false }
+        u.pointee.drainLeft = HostLimits.drainBytesMax
+        u.pointee.input.unpin(&u.pointee.worker.w.pointee.buffers)
+        closeUnlessUsed(within: HostLimits.drainTime)
+        return true
+    }
+
+    /// Drops a piece of an answer that nobody wants; false if nothing more can be done now.
+    private func drain(mayRead: Bool) -> Bool {
+        var none = ResponseHead()
+        switch u.pointee.machine.receive(u.pointee.input.unread, into: &none) {
+        case .needMore(let consumed):
+            guard spend(consumed), mayRead, u.pointee.canRead else { return false }
+            return readMore()
+        case .bodyData(let offset, let count): return spend(offset + count)
+        case .trailer(let trailer): return spend(trailer.byteCount)
+        case .bodyEnd(let consumed, let isReusable):
+            u.pointee.input.drop(consumed)
+            u.pointee.drainLeft = -1
+            u.pointee.isClosing = !isReusable
+            release()
+            return u.pointee.state == .ready
+        case .interim, .head, .switched, .reject:
+            close()
+            return false
+        }
+    }
+
+    private func spend(_ count: Int) -> Bool {
+        u.pointee.input.drop(count)
+        u.pointee.drainLeft -= count
+        guard u.pointee.drainLeft < 0 else { return true }
         close()
+        return false
     }
 
     /// The exchange is over on this connection.
@@ -449,7 +502,11 @@ struct Upstream: BitwiseCopyable {
         pool.pointee.idle?.pointee.previous = u
         pool.pointee.idle = u
         pool.pointee.idleCount += 1
-        let deadline = worker.w.pointee.loop.now + worker.w.pointee.bounds.upstreamIdleTime
+        closeUnlessUsed(within: worker.w.pointee.bounds.upstreamIdleTime)
+    }
+
+    private func closeUnlessUsed(within time: Nanoseconds) {
+        let deadline = worker.w.pointee.loop.now + time
         if !worker.w.pointee.loop.move(u.pointee.timer, to: deadline) {
             u.pointee.timer = worker.w.pointee.loop.arm(at: deadline, Self.onTimer, UnsafeMutableRawPointer(u))
         }

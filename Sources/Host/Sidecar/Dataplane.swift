@@ -56,11 +56,13 @@ package final class Dataplane {
     private var loops: [Loop] = []
     private var generation: UInt64 = 1
     private var snapshot: Snapshot
+    /// Draws the seed of each loop's generator; nil: the operating system does.
+    private var seeds: Random?
 
     /// Starts the loops and opens the entrances. Throws what the chain builder or the operating system says; nothing runs then.
     package init(
         workers: Int, entrances: Entrances, application: SocketAddress?, registry: FilterRegistry, snapshot: Snapshot,
-        bounds: Bounds = Bounds()
+        bounds: Bounds = Bounds(), seed: UInt64? = nil
     ) throws {
         precondition(workers >= 1 && workers <= StatsRegistry.loopsMax)
         context = BuildContext(loops: workers)
@@ -68,6 +70,7 @@ package final class Dataplane {
         self.entrances = entrances
         self.snapshot = snapshot
         self.bounds = bounds
+        seeds = seed.map { Random(seed: $0) }
         let token = String(UInt64.random(in: 0..<(1 << 48)) | 1 << 48, radix: 16).dropFirst()
         hops = (HopName("weft-\(token)-in"), HopName("weft-\(token)-out"))
         do {
@@ -93,9 +96,11 @@ package final class Dataplane {
         let update = try self.update(for: index)
         let context = self.context, hops = self.hops, bounds = self.bounds
         let started = Rendezvous<Handle>()
+        let seed = seeds?.next()
         let thread = try LoopThread(
             name: "weft-\(index)",
             prepare: { loop in
+                if let seed { loop.random.pointee = Random(seed: seed) }
                 let w = UnsafeMutablePointer<WorkerStorage>.allocate(capacity: 1)
                 w.initialize(
                     to: WorkerStorage(

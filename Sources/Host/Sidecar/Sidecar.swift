@@ -88,7 +88,8 @@ package final class Sidecar {
 
     private static func dataplane(_ settings: SidecarSettings, _ registry: FilterRegistry, _ snapshot: Snapshot) throws -> Dataplane {
         try Dataplane(
-            workers: settings.workers, entrances: settings.entrances, application: settings.application, registry: registry, snapshot: snapshot)
+            workers: settings.workers, entrances: settings.entrances, application: settings.application, registry: registry, snapshot: snapshot,
+            seed: settings.seed)
     }
 
     // MARK: Identity
@@ -168,7 +169,7 @@ package final class Sidecar {
         return PushMessage.Hello(
             sidecar: settings.name, incarnation: incarnation, namespace: settings.workload.namespace, service: settings.workload.service,
             version: settings.workload.version, software: software, endpoints: endpoints,
-            filters: registry.filters.map { PushMessage.Filter(name: $0.name, schema: FilterSchema(name: $0.name, fields: $0.fields).json) })
+            filters: registry.filters.map { PushMessage.Filter(name: $0.name, schema: $0.schema.json) })
     }
 
     // MARK: Parts

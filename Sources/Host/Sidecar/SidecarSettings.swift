@@ -7,6 +7,9 @@ package struct SidecarSettings: Sendable {
     /// Unique among the mesh's workloads; what `weft ps` shows.
     package var name: String
     package var workers = 1
+    /// Makes the data path's random choices (versions, endpoints, back-offs) repeatable, for tests; nil: the operating
+    /// system seeds them.
+    package var seed: UInt64?
     package var entrances = Dataplane.Entrances()
     /// Where the application listens; nil for a caller that serves nothing.
     package var application: SocketAddress?

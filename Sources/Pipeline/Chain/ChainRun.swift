@@ -401,6 +401,8 @@ package struct ChainRun {
         dropTimers(below: stage)
         unsafe x.pointee.isLocalReply = false
         unsafe x.pointee.response.status = 0
+        // They stand in a buffer that is another attempt's now.
+        unsafe x.pointee.response.headers.count = 0
         unsafe x.pointee.flag = .none
         unsafe x.pointee.reason = ""
         unsafe x.pointee.error = nil

@@ -70,6 +70,8 @@ package enum WayIn: BitwiseCopyable, Equatable, Sendable {
 package struct Destination: BitwiseCopyable, Sendable {
     /// Index into the chain's traffic table; -1 if the request names no known service.
     package var service: Int32 = -1
+    /// Index of the service that answers: the same, unless a Route leads to another one.
+    package var callee: Int32 = -1
     /// Index of the matched rule in the service's Route; -1 if there is no Route or no match.
     package var rule: Int32 = -1
     /// Index of the chosen version in the service's upstreams; -1 if none.

@@ -22,13 +22,17 @@ extension ConfigProblem {
                 text += Excerpt(related.source, related.range).lines(
                     margin: margin, paint: paint, mark: "-", label: related.label + where_, leads: false)
             }
+            // A file that is empty, or cannot be read, has nothing to show.
+            let excerpt = Excerpt(source, range)
+            if excerpt.isBlank, label.isEmpty { return text + renderedNotes(margin, paint) }
             text += bar + "\n"
-            text += Excerpt(source, range).lines(margin: margin, paint: paint, mark: "^", label: label, leads: true)
+            text += excerpt.lines(margin: margin, paint: paint, mark: "^", label: label, leads: true)
         }
-        for note in notes {
-            text += String(repeating: " ", count: margin + 2) + paint.dim("=") + " \(Excerpt.printable(note))\n"
-        }
-        return text
+        return text + renderedNotes(margin, paint)
+    }
+
+    private func renderedNotes(_ margin: Int, _ paint: Paint) -> String {
+        notes.map { String(repeating: " ", count: margin + 2) + paint.dim("=") + " \(Excerpt.printable($0))\n" }.joined()
     }
 
     /// For machines, one object: `{severity,file,line,column,endColumn,path,message,suggestion or label,notes,related}`.
@@ -77,6 +81,11 @@ private struct Excerpt {
     init(_ source: ConfigSource, _ range: Range<Int>) {
         self.source = source
         self.range = range
+    }
+
+    /// No line to show.
+    var isBlank: Bool {
+        source.bytes[source.lineRange(source.line(at: range.lowerBound))].allSatisfy { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D || $0 == 0x0A }
     }
 
     func lines(margin: Int, paint: Paint, mark: Character, label: String, leads: Bool) -> String {

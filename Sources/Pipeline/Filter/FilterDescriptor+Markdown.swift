@@ -2,7 +2,7 @@
 extension FilterDescriptor {
     /// Key | Type | Default | Meaning.
     package var configurationMarkdown: String {
-        fields.isEmpty ? "It has no configuration.\n" : FilterSchema(name: name, fields: fields).markdown
+        fields.isEmpty ? "It has no configuration.\n" : schema.markdown
     }
 
     /// Name | Kind | Meaning; all labelled by `direction` and `stage`.

@@ -16,6 +16,8 @@ public struct FilterRegistry: Sendable {
 /// One filter: its name, what its config looks like, which phases it takes part in, and how to make it.
 package struct FilterDescriptor: Sendable {
     package let name: String
+    /// Empty if its author wrote none.
+    package let summary: String
     package let fields: [ConfigField]
     package let phases: [String]
     /// Reads the layers, checks them and makes an instance; nil when there are problems.
@@ -25,9 +27,13 @@ package struct FilterDescriptor: Sendable {
     /// The counters, gauges and histograms it declares, found by making one that counts nothing.
     package let statistics: @Sendable () -> [StatDeclaration]
 
+    /// What it takes, as a sidecar reports it.
+    package var schema: FilterSchema { FilterSchema(name: name, summary: summary, fields: fields) }
+
     fileprivate init<F: Filter>(_ type: F.Type) {
         let subject = "filter \"\(F.name)\""
         name = F.name.description
+        summary = F.summary
         fields = F.Config.configFields
         phases = [
             (type is any ConnectionFilter.Type, "connection"), (type is any RequestHeadFilter.Type, "request head"),

@@ -19,7 +19,13 @@ public protocol Filter: AnyObject, SendableMetatype {
 
     /// What a chain calls it; one name, one filter.
     static var name: FilterName { get }
+    /// What it does, in one line without full stop, for `weft filters list`.
+    static var summary: String { get }
     init(_ config: Config, _ stage: inout StageSetup)
+}
+
+extension Filter {
+    public static var summary: String { "" }
 }
 
 /// The name of a filter, as chains write it: lower-case letters, digits and hyphens.

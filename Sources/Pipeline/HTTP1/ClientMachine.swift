@@ -66,6 +66,9 @@ package struct ClientMachine: BitwiseCopyable {
 
     package var isIdle: Bool { state == .idle }
 
+    /// The answer's head has come, and once its rest has too, the connection is fit for another exchange.
+    package var canServeAgain: Bool { state == .body && keepsAlive && requestEnded }
+
     // MARK: Bytes
 
     /// Takes what is unread. `head.headers` brings the storage for header lines.

@@ -141,9 +141,9 @@ package struct ChainRules {
                 warn("timeout below retry limits each attempt; nothing limits all of them together", first, note: "put one above retry too, such as {\"filter\": \"timeout\", \"name\": \"request-timeout\"}")
             }
         }
-        if direction == .inbound, let authz = indices("authz").first {
+        if let authz = indices("authz").first {
             if let limit = indices("ratelimit").first, limit < authz {
-                warn("ratelimit above authz lets refused callers use up tokens", limit, note: "put authz above it")
+                warn("ratelimit above authz lets refused calls use up tokens", limit, note: "put authz above it")
             }
             if let stats = indices("stats").first, stats > authz {
                 warn("stats below authz does not see refused calls", stats, note: "put it above authz")

@@ -40,7 +40,15 @@ package struct ResourceSet: Sendable {
         let replaced = Set(written.map(\.key))
         let kept = sorted.filter { !replaced.contains($0.key) && !broken.keys.contains($0.key) }
         problems += ResourceValidation.validate(kept + written, filters: filters, broken: broken)
-        return change(to: kept + written, written, problems.inTextOrder)
+        return change(to: kept + written, written, news(problems, in: texts, filters).inTextOrder)
+    }
+
+    /// Without the warnings that held before and stand in other texts: they were told when those were applied.
+    private func news(_ problems: [ConfigProblem], in texts: [ConfigSource], _ filters: [String: FilterSchema]?) -> [ConfigProblem] {
+        func isOld(_ problem: ConfigProblem) -> Bool { problem.severity == .warning && !texts.contains { $0 === problem.source } }
+        guard problems.contains(where: isOld) else { return problems }
+        let told = Set(ResourceValidation.validate(sorted, filters: filters).map { [$0.file, "\($0.line)", $0.path, $0.message] })
+        return problems.filter { !isOld($0) || !told.contains([$0.file, "\($0.line)", $0.path, $0.message]) }
     }
 
     /// Takes resources out and checks what is left.

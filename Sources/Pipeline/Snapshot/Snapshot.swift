@@ -239,12 +239,44 @@ package struct AccessPart: Sendable, Equatable {
     /// Those whose target is this workload's service, its labels or the mesh.
     package var policies: [Policy]
     package var rateLimits: [RateLimit]
+    /// Those of the services that this workload can call; nil unless its outbound chain asks them.
+    package var callees: [CalleePolicy]?
 
-    package init(mtls: MTLS = .strict, allowsByDefault: Bool = true, policies: [Policy] = [], rateLimits: [RateLimit] = []) {
+    package init(
+        mtls: MTLS = .strict, allowsByDefault: Bool = true, policies: [Policy] = [], rateLimits: [RateLimit] = [],
+        callees: [CalleePolicy]? = nil
+    ) {
         self.mtls = mtls
         self.allowsByDefault = allowsByDefault
         self.policies = policies
         self.rateLimits = rateLimits
+        self.callees = callees
+    }
+
+    /// A policy as its callers know it: which of the services in their traffic part it covers.
+    package struct CalleePolicy: Sendable, Equatable {
+        package var policy: Policy
+        /// Ignored where the policy targets no service: then it covers all of them.
+        package var services: [ServiceName]
+
+        package init(policy: Policy, services: [ServiceName] = []) {
+            self.policy = policy
+            self.services = services
+        }
+
+        package func covers(_ service: TrafficPart.ServiceEntry) -> Bool {
+            !policy.targetsService || services.contains(ServiceName(name: service.name, namespace: service.namespace))
+        }
+    }
+
+    package struct ServiceName: Sendable, Hashable {
+        package var name: String
+        package var namespace: String
+
+        package init(name: String, namespace: String) {
+            self.name = name
+            self.namespace = namespace
+        }
     }
 
     package struct Policy: Sendable, Equatable {

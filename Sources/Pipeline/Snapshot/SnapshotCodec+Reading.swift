@@ -231,10 +231,26 @@ extension TrafficPart.HeaderEntry {
 
 extension AccessPart {
     init(_ node: SnapshotCodec.Reader) throws(SnapshotCodec.Failure) {
-        try node.only("mtls", "allowsByDefault", "policies", "rateLimits")
+        try node.only("mtls", "allowsByDefault", "policies", "rateLimits", "callees")
         self.init(
             mtls: try node.choice("mtls"), allowsByDefault: try node.bool("allowsByDefault"),
-            policies: try node.list("policies", Policy.read), rateLimits: try node.list("rateLimits", RateLimit.read))
+            policies: try node.list("policies", Policy.read), rateLimits: try node.list("rateLimits", RateLimit.read),
+            callees: node.optional("callees") == nil ? nil : try node.list("callees", CalleePolicy.read))
+    }
+}
+
+extension AccessPart.CalleePolicy {
+    fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
+        try node.only("policy", "services")
+        return Self(
+            policy: try AccessPart.Policy.read(try node.child("policy")), services: try node.list("services", AccessPart.ServiceName.read))
+    }
+}
+
+extension AccessPart.ServiceName {
+    fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
+        try node.only("name", "namespace")
+        return Self(name: try node.string("name"), namespace: try node.string("namespace"))
     }
 }
 

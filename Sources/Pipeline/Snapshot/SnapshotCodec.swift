@@ -237,6 +237,26 @@ package enum SnapshotCodec {
                     }
                 }
             }
+            if let callees = part.callees {
+                $0.key("callees")
+                $0.array { for callee in callees { write(callee, to: &$0) } }
+            }
+        }
+    }
+
+    private static func write(_ callee: AccessPart.CalleePolicy, to writer: inout JSONWriter) {
+        writer.object {
+            $0.key("policy")
+            write(callee.policy, to: &$0)
+            $0.key("services")
+            $0.array {
+                for service in callee.services {
+                    $0.object {
+                        $0.member("name", service.name)
+                        $0.member("namespace", service.namespace)
+                    }
+                }
+            }
         }
     }
 

@@ -61,7 +61,8 @@ package struct ControlPlaneAPI: Sendable {
         package func failure(_ sources: [ConfigSource] = []) -> CommandFailure {
             let sentence = body["error"]?.string ?? "the control plane answered \(status): \(Printable.text(String(text.prefix(200))))"
             let problems = (body["problems"]?.elements ?? []).map { ReportedProblem.read($0, sources) }
-            return status == 422 ? .configuration(problems, summary: sentence) : .no(sentence)
+            if status == 400 { return .usage(sentence) }
+            return status == 422 && !problems.isEmpty ? .configuration(problems, summary: sentence) : .no(sentence)
         }
 
         package func accepted() throws(CommandFailure) -> ConfigNode {

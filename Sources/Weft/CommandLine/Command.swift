@@ -109,7 +109,7 @@ extension Flag {
         "An operator's credential, for a control plane on another host; goes before --control-plane.")
     package static let server = Flag(
         "server", .text("https://HOST:PORT"), environment: "WEFT_SERVER", "Where that control plane's API is, if not where the credential says.")
-    package static let namespace = Flag("namespace", .text("NAME"), letter: "n", default: "default", "The namespace to look in.")
+    package static let namespace = Flag("namespace", .text("NAME"), letter: "n", default: "default", "The namespace it is in.")
 
     package static func timeout(_ fallback: String, _ meaning: String) -> Flag {
         Flag("timeout", .duration, default: fallback, meaning)

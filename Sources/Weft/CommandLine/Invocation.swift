@@ -30,7 +30,7 @@ package struct Invocation: Sendable {
 
     /// The filters' schemas, as checks of resources want them.
     package var schemas: [String: FilterSchema] {
-        Dictionary(filters.filters.map { ($0.name, FilterSchema(name: $0.name, fields: $0.fields)) }, uniquingKeysWith: { first, _ in first })
+        Dictionary(filters.filters.map { ($0.name, $0.schema) }, uniquingKeysWith: { first, _ in first })
     }
 
     private func declared(_ flag: String) -> String {

@@ -4,7 +4,7 @@ enum FiltersCommand {
     static let list = Command(
         "filters list", "list the filters that a chain may name",
         flags: [Flag("reported", .toggle, "Those that the mesh's sidecars report, not those of this binary."), .output, .controlPlane],
-        examples: ["weft filters list", "weft filters list --reported"],
+        examples: ["weft filters list", "weft filters list --reported", "weft filters list -o json"],
         run: { invocation in
             if invocation.isOn("reported") { return try reported(invocation) }
             if invocation.wantsJSON {
@@ -13,6 +13,7 @@ enum FiltersCommand {
                     for filter in invocation.filters.filters {
                         writer.object {
                             $0.member("name", filter.name)
+                            $0.member("summary", filter.summary)
                             $0.member("phases", filter.phases)
                             $0.member("keys", filter.fields.map(\.key))
                         }
@@ -21,10 +22,8 @@ enum FiltersCommand {
                 invocation.console.print(writer.text)
                 return .ok
             }
-            var table = Table([.left("NAME"), .left("PHASES"), .left("CONFIG")])
-            for filter in invocation.filters.filters {
-                table.add([Table.Cell(filter.name), Table.Cell(filter.phases.joined(separator: ", ")), Table.Cell(filter.fields.map(\.key).joined(separator: ", "))])
-            }
+            var table = Table([.left("NAME"), .left("WHAT IT DOES")])
+            for filter in invocation.filters.filters { table.add([Table.Cell(filter.name), Table.Cell(filter.summary)]) }
             invocation.console.print(table.rendered(invocation.console.style))
             return .ok
         })
@@ -41,7 +40,7 @@ enum FiltersCommand {
                 throw CommandFailure.usage(
                     "this binary has no filter \"\(Printable.text(name))\"", hint: suggestion ?? "it has: \(names.joined(separator: ", "))")
             }
-            let schema = FilterSchema(name: filter.name, fields: filter.fields)
+            let schema = filter.schema
             switch invocation.text("output") {
             case "schema": invocation.console.print(schema.jsonSchema())
             case "json": invocation.console.print(json(filter, schema))
@@ -51,7 +50,8 @@ enum FiltersCommand {
         })
 
     private static func page(_ filter: FilterDescriptor, _ schema: FilterSchema, _ style: Style) -> String {
-        var text = "\(style.bold(filter.name)): takes part in \(filter.phases.isEmpty ? "no phase" : filter.phases.joined(separator: ", "))\n\n"
+        var text = style.bold(filter.name) + (filter.summary.isEmpty ? "" : ": \(filter.summary)") + "\n"
+        text += "takes part in \(filter.phases.isEmpty ? "no phase" : filter.phases.joined(separator: ", "))\n\n"
         var config = Table([.left("KEY"), .left("TYPE"), .left("DEFAULT"), .left("MEANING")])
         for row in schema.rows {
             let fallback = row.fallback.filter { $0 != "`" }
@@ -69,6 +69,7 @@ enum FiltersCommand {
         var writer = JSONWriter(pretty: true)
         writer.object { writer in
             writer.member("name", filter.name)
+            writer.member("summary", filter.summary)
             writer.member("phases", filter.phases)
             writer.key("config")
             writer.array { writer in
@@ -101,12 +102,11 @@ enum FiltersCommand {
             invocation.console.print(answer.prettyJSON)
             return .ok
         }
-        var table = Table([.left("NAME"), .left("CONFIG"), .left("SIDECARS")])
+        var table = Table([.left("NAME"), .left("WHAT IT DOES"), .left("SIDECARS")])
         for item in answer.items("items") {
-            let keys = item["schema"]?.items("fields").map { $0.text("key") } ?? []
             let sidecars = item.items("sidecars").compactMap(\.string)
             table.add([
-                Table.Cell(item.text("name")), Table.Cell(keys.joined(separator: ", ")),
+                Table.Cell(item.text("name")), Table.Cell(item["schema"]?.text("summary") ?? ""),
                 Table.Cell(sidecars.isEmpty ? "" : sidecars.joined(separator: ", ")),
             ])
         }

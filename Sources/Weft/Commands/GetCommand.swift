@@ -16,7 +16,7 @@ enum GetCommand {
         let api = try ControlPlaneAPI(invocation)
         let answer = try api.get("/v1/resources", ["kind": kind?.rawValue, "namespace": invocation.optional("namespace"), "name": name])
         let items = answer.items("items")
-        if items.isEmpty, let name, let kind { throw CommandFailure.no("there is no \(kind.rawValue) \"\(Printable.text(name))\"") }
+        if items.isEmpty, let name, let kind { throw try missing(kind, name, invocation.optional("namespace"), api) }
         if invocation.wantsJSON {
             // One object for one name, so that what is printed can be edited and applied.
             invocation.console.print(name != nil && items.count == 1 ? items[0].prettyJSON : ConfigNode(.array(items)).prettyJSON)
@@ -30,6 +30,16 @@ enum GetCommand {
             invocation.console.print(table.rendered(invocation.console.style))
         }
         return .ok
+    }
+
+    /// That there is none of that name, and what may have been meant.
+    static func missing(_ kind: ResourceKind, _ name: String, _ namespace: String?, _ api: ControlPlaneAPI) throws(CommandFailure) -> CommandFailure {
+        let all = try api.get("/v1/resources", ["kind": kind.rawValue]).items("items")
+        let here = all.filter { namespace == nil || self.namespace($0) == namespace }
+        let sentence = "there is no \(kind.rawValue) \"\(Printable.text(name))\"" + (namespace.map { " in namespace \(Printable.text($0))" } ?? "")
+        if let near = Spelling.suggestion(for: name, among: here.map { $0.text("name") }) { return .no("\(sentence); did you mean \"\(near)\"?") }
+        if let other = all.first(where: { $0.text("name") == name }) { return .no("\(sentence); there is one in namespace \(self.namespace(other))") }
+        return .no(sentence)
     }
 
     /// `services`, `Service`, `route`: any case, one or many.

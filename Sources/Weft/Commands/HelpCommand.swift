@@ -3,6 +3,7 @@ internal import Pipeline
 enum HelpCommand {
     static let command = Command(
         "help", "say what a command does", operands: "COMMAND", count: 0...2,
+        details: "Without a command: all of them.", examples: ["weft help", "weft help apply", "weft help filters describe"],
         run: { invocation in
             let words = invocation.operands
             guard let first = words.first else {

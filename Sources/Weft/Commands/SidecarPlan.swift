@@ -25,7 +25,8 @@ struct SidecarPlan {
         Flag("admin", .address, "/livez /readyz /config /metrics on loopback. By default 127.0.0.1 and a free port; the unix socket is always there."),
         Flag("state", .text("DIR"), "Key, certificate and last good config (0700)."),
         Flag("filters", .text("DIR"), "A filters.d folder, for its stages marked required."),
-        Flag("workers", .count(0...256), "Event loops; by default one per core."),
+        Flag("workers", .count(0...255), "Event loops; by default one per core."),
+        Flag("seed", .count(0...Int.max), "Makes random choices (versions, endpoints, back-offs) repeatable, for tests."),
     ]
 
     init(_ invocation: Invocation) throws(CommandFailure) {
@@ -59,6 +60,7 @@ struct SidecarPlan {
         let name = invocation.optional("name") ?? [service, version, Environment.hostName].filter { !$0.isEmpty }.joined(separator: "-")
         var settings = SidecarSettings(workload: workload, name: name, stateDirectory: state)
         settings.workers = invocation.optional("workers").flatMap(Int.init).flatMap { $0 == 0 ? nil : $0 } ?? Machine.coreCount
+        settings.seed = invocation.optional("seed").flatMap { UInt64($0) }
         settings.application = invocation.optionalAddress("app")
         settings.entrances.inbound = settings.application == nil ? nil : invocation.optionalAddress("inbound") ?? Self.anyPort
         settings.entrances.proxy = invocation.optionalAddress("proxy") ?? Self.anyPort

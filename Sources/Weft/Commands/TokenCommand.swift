@@ -21,13 +21,17 @@ enum TokenCommand {
                 $0.member("ttl", invocation.text("ttl"))
                 $0.member("uses", invocation.count("uses"))
             }
-            let answer = try ControlPlaneAPI(invocation).post("/v1/tokens", [:], body.text)
+            let api = try ControlPlaneAPI(invocation)
+            let answer = try api.post("/v1/tokens", [:], body.text)
             guard answer.isOK else { throw answer.failure() }
             if invocation.wantsJSON {
                 invocation.console.print(answer.body.prettyJSON)
             } else {
                 invocation.console.print(answer.body.text("token"))
-                invocation.console.note("for \(Printable.text(service)); expires \(Printable.text(answer.body.text("expires")))")
+                let query: KeyValuePairs<String, String?> = ["kind": ResourceKind.service.rawValue, "namespace": invocation.text("namespace"), "name": service]
+                let isWritten = try !api.get("/v1/resources", query).items("items").isEmpty
+                invocation.console.note(
+                    "for \(Printable.text(service))\(isWritten ? "" : ", a Service that nobody has written yet"); expires \(Printable.text(answer.body.text("expires")))")
             }
             return .ok
         })

@@ -3,6 +3,7 @@ internal import Pipeline
 enum VersionCommand {
     static let command = Command(
         "version", "show the version of this binary", flags: [.output],
+        details: "With -o json also the filters it has.", examples: ["weft version", "weft version -o json"],
         run: { invocation in
             var writer = JSONWriter(pretty: true)
             writer.object {

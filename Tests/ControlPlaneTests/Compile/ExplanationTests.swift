@@ -49,6 +49,8 @@ struct ExplanationTests {
             rows.filter { $0.direction == direction }.map(\.stage).reduce(into: []) { if $0.last != $1 { $0.append($1) } }
         }
         #expect(stages("outbound") == ["stats", "request-timeout", "retry", "breaker", "attempt-timeout", "router", "tls"])
+        let bare = try #require(rows.first { $0.direction == "outbound" && $0.key.isEmpty })
+        #expect([bare.stage, bare.value, bare.source, bare.file, "\(bare.line ?? 0)"] == ["stats", "null", "Chain o", "chain.json", "1"])
         #expect(stages("inbound") == ["tls", "stats", "authz", "ratelimit", "request-timeout", "router"])
     }
 

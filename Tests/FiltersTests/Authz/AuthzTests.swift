@@ -216,17 +216,6 @@ struct AuthzTests {
         try harness.swap(stages, access: AccessPart(allowsByDefault: false))
         #expect(kept.answer.isCut && harness.gaugesNotZero == [])
     }
-
-    @Test("In an outbound chain it is refused, with the reason")
-    func outbound() throws {
-        do {
-            _ = try ChainHarness(#"["authz"]"#)
-            Issue.record("the chain was built")
-        } catch let refused as ChainHarness.Refused {
-            #expect(refused.problems.count == 1)
-            #expect(refused.problems[0].hasSuffix("put authz into its inbound chain"))
-        }
-    }
 }
 
 private final class Move: RequestHeadFilter {

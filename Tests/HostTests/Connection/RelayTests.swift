@@ -11,16 +11,21 @@ final class RelayWorld {
     let plane: Dataplane
     let server: RawServer
 
+    /// - Parameter above: a stage above the router, and its filter.
     init(
         workers: Int = 1, bounds: Bounds = Bounds(), registry: FilterRegistry = FilterRegistry([RelayRouter.self]),
-        snapshot: Snapshot = DataplaneTests.snapshot(), _ handle: @escaping @Sendable (RawConnection, Int) -> Void
+        snapshot: Snapshot = DataplaneTests.snapshot(), above: (stage: ChainPart.Stage, filter: any Filter.Type)? = nil, seed: UInt64? = nil,
+        _ handle: @escaping @Sendable (RawConnection, Int) -> Void
     ) throws {
         server = RawServer(handle)
         var entrances = Dataplane.Entrances()
         entrances.inbound = SocketAddress("127.0.0.1:0")
         entrances.inboundIsPlain = true
+        var snapshot = snapshot
+        if let above { snapshot.chain.inbound.insert(above.stage, at: 0) }
         plane = try Dataplane(
-            workers: workers, entrances: entrances, application: server.address, registry: registry, snapshot: snapshot, bounds: bounds)
+            workers: workers, entrances: entrances, application: server.address,
+            registry: above.map { FilterRegistry([RelayRouter.self, $0.filter]) } ?? registry, snapshot: snapshot, bounds: bounds, seed: seed)
     }
 
     deinit {

@@ -127,7 +127,7 @@ package final class LoopbackMesh {
     @discardableResult
     package func add(
         _ service: String, version: String = "", outbound: [String] = [], at address: SocketAddress? = nil, via: SocketAddress? = nil,
-        workers: Int = 1, binary: String? = nil
+        workers: Int = 1, seed: UInt64? = nil, binary: String? = nil
     ) throws -> MeshSidecar {
         let number = sidecars.count
         let application = try FaultService(
@@ -135,7 +135,7 @@ package final class LoopbackMesh {
         services.append(application)
         let sidecar = try MeshSidecar(
             service, version, application, address ?? application.address, outbound, number, token(for: service), via ?? meshAddress,
-            binary ?? self.binary, folder, workers)
+            binary ?? self.binary, folder, ["--workers", "\(workers)"] + (seed.map { ["--seed", "\($0)"] } ?? []))
         sidecars.append(sidecar)
         return sidecar
     }
@@ -189,7 +189,7 @@ package final class MeshSidecar {
 
     init(
         _ service: String, _ version: String, _ application: FaultService, _ address: SocketAddress, _ outbound: [String], _ number: Int,
-        _ token: String, _ plane: SocketAddress, _ binary: String, _ folder: WorkFolder, _ workers: Int
+        _ token: String, _ plane: SocketAddress, _ binary: String, _ folder: WorkFolder, _ flags: [String]
     ) throws {
         self.service = service
         self.version = version
@@ -202,8 +202,8 @@ package final class MeshSidecar {
             [
                 binary, "sidecar", "--control-plane", plane.description, "--token-file", tokenFile, "--service", service, "--app",
                 address.description, "--inbound", "127.0.0.1:0", "--proxy", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", state,
-                "--workers", "\(workers)", "--name", name,
-            ] + (version.isEmpty ? [] : ["--version", version]) + outbound.flatMap { ["--outbound", "\($0)=127.0.0.1:0"] }
+                "--name", name,
+            ] + flags + (version.isEmpty ? [] : ["--version", version]) + outbound.flatMap { ["--outbound", "\($0)=127.0.0.1:0"] }
         process = try MeshProcess(name, arguments, in: folder)
         let none = SocketAddress("127.0.0.1:0")!
         (inbound, proxy, admin, self.outbound) = (none, none, none, [:])

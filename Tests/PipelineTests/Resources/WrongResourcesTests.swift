@@ -118,7 +118,7 @@ struct WrongResourcesTests {
         Case(#"["tls","stats","authz","ratelimit","router"]"#),
         Case(#"["stats","tls","authz","router"]"#, "tls comes first in an inbound chain"),
         Case(#"["tls","stats","router"]"#, "this chain drops authz, and AccessPolicy \"p\" protects Service \"payment\""),
-        Case(#"["tls","stats","ratelimit","authz","router"]"#, "warning: ratelimit above authz lets refused callers use up tokens"),
+        Case(#"["tls","stats","ratelimit","authz","router"]"#, "warning: ratelimit above authz lets refused calls use up tokens"),
         Case(#"["tls","stats","authz","retry","router"]"#, "warning: retry in an inbound chain repeats calls to the application beside it"),
     ]
 

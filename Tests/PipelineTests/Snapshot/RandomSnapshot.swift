@@ -15,7 +15,11 @@ struct RandomSnapshot {
                 services: list(0...3) { $0.service() }, deniesEgress: chance()),
             access: AccessPart(
                 mtls: pick([.strict, .permissive]), allowsByDefault: chance(), policies: list(0...3) { $0.policy() },
-                rateLimits: list(0...2) { $0.limit() }),
+                rateLimits: list(0...2) { $0.limit() },
+                callees: chance() ? nil : list(0...2) { this in
+                    AccessPart.CalleePolicy(
+                        policy: this.policy(), services: this.list(0...2) { AccessPart.ServiceName(name: $0.text(), namespace: $0.text()) })
+                }),
             trust: TrustPart(trustDomain: text(), roots: text()))
     }
 
