@@ -7,18 +7,22 @@ CONFIG ?= release
 WEFT   := .build/$(CONFIG)/weft
 # Where the comparison suite lies, for `make bench`.
 BENCH  ?=
+# How long `make fuzz` gives each target, and which one if not all.
+SECONDS ?= 60
+TARGET ?=
 
 # What the build links; everything else comes with Swift.
 BUILD_PACKAGES := libssl-dev libzstd-dev pkg-config
 # Clients, servers and checkers of others that tests hold the mesh against.
 TEST_PACKAGES := curl openssl nginx wrk prometheus python3 python3-requests chromium
 
-.PHONY: help setup setup-test build demo test install uninstall bench clean
+.PHONY: help setup setup-test build demo test install uninstall bench fuzz fuzz-again clean
 
 help:
 	@echo "make demo      build, and watch a mesh at work (Ctrl-C ends it)"
 	@echo "make test      run all tests"
 	@echo "make build     build the binary: $(WEFT)"
+	@echo "make fuzz      look for inputs that break a parser (SECONDS=60 per target, TARGET=request)"
 	@echo "make install   copy it to $(PREFIX)/bin (PREFIX=...)"
 	@echo "make bench     measure it against nginx, HAProxy and Envoy (BENCH=folder of the suite)"
 
@@ -50,6 +54,21 @@ uninstall:
 bench: build
 	@test -n "$(BENCH)" || { echo "where is the suite? make bench BENCH=folder"; exit 2; }
 	WEFT=$(CURDIR)/$(WEFT) python3 $(BENCH)/bench.py run --subject $(CURDIR)/Benchmarks/subject.json
+
+# All checks of a release build stay on, and the address sanitizer is added. libFuzzer brings main.
+FUZZ         := .build/fuzz
+FUZZ_OBJECTS := $(foreach target,FuzzEntry FuzzOracles Host Pipeline CPlatform,$(FUZZ)/release/$(target).build/*.o)
+
+$(FUZZ)/fuzz: setup
+	$(SWIFT) build -c release --scratch-path $(FUZZ) --target FuzzEntry -Xswiftc -sanitize=fuzzer,address
+	@swiftc -sanitize=fuzzer,address -o $@ $(FUZZ_OBJECTS) $$(pkg-config --libs openssl libzstd) 2>&1 | { grep -v 'Cannot export local symbol' || true; }
+
+fuzz: $(FUZZ)/fuzz
+	.ci/fuzz $(SECONDS) $(TARGET)
+
+fuzz-again: $(FUZZ)/fuzz
+	ln -sf fuzz $(FUZZ)/fuzz-$(TARGET)
+	SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 $(FUZZ)/fuzz-$(TARGET) $(INPUT)
 
 clean:
 	rm -rf .build
