@@ -8,6 +8,9 @@ WEFT   := .build/$(CONFIG)/weft
 # Of `make bench`: words for Benchmarks/run.py, or the folder of a comparison suite that takes Benchmarks/subject.json.
 BENCH_OPTIONS ?=
 BENCH  ?=
+# How long `make fuzz` gives each target, and which one if not all.
+SECONDS ?= 60
+TARGET ?=
 
 # What the build links; everything else comes with Swift.
 BUILD_PACKAGES := libssl-dev libzstd-dev pkg-config
@@ -16,12 +19,13 @@ TEST_PACKAGES := curl openssl nginx wrk prometheus python3 python3-requests chro
 # What counts an exchange's instructions, allocations and system calls.
 COST_PACKAGES := valgrind strace
 
-.PHONY: help setup setup-test build demo test test-sanitize record-costs profile install uninstall bench clean
+.PHONY: help setup setup-test build demo test test-sanitize record-costs profile install uninstall bench fuzz fuzz-again clean
 
 help:
 	@echo "make demo           build, and watch a mesh at work (Ctrl-C ends it)"
 	@echo "make test           run all tests (WEFT_SLOW=1: also the one that builds us once more)"
 	@echo "make test-sanitize  run those without processes under ThreadSanitizer, then AddressSanitizer"
+	@echo "make fuzz           look for inputs that break a parser (SECONDS=60 for each target, TARGET=request for one)"
 	@echo "make build          build the binary: $(WEFT)"
 	@echo "make install        copy it to $(PREFIX)/bin (PREFIX=...)"
 	@echo "make bench          measure it beside the nginx, HAProxy and Envoy that are found here (BENCH_OPTIONS=--quick)"
@@ -74,6 +78,21 @@ ifeq ($(BENCH),)
 else
 	WEFT=$(CURDIR)/$(WEFT) python3 $(BENCH)/bench.py run --subject $(CURDIR)/Benchmarks/subject.json
 endif
+
+# All checks of a release build stay on, and the address sanitizer is added. libFuzzer brings main.
+FUZZ         := .build/fuzz
+FUZZ_OBJECTS := $(foreach target,FuzzEntry FuzzOracles Host Pipeline CPlatform,$(FUZZ)/release/$(target).build/*.o)
+
+$(FUZZ)/fuzz: setup
+	$(SWIFT) build -c release --scratch-path $(FUZZ) --target FuzzEntry -Xswiftc -sanitize=fuzzer,address
+	@swiftc -sanitize=fuzzer,address -o $@ $(FUZZ_OBJECTS) $$(pkg-config --libs openssl libzstd) 2>&1 | { grep -v 'Cannot export local symbol' || true; }
+
+fuzz: $(FUZZ)/fuzz
+	.ci/fuzz $(SECONDS) $(TARGET)
+
+fuzz-again: $(FUZZ)/fuzz
+	ln -sf fuzz $(FUZZ)/fuzz-$(TARGET)
+	SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 $(FUZZ)/fuzz-$(TARGET) $(INPUT)
 
 clean:
 	rm -rf .build

@@ -78,6 +78,12 @@ let package = Package(
             name: "LoopbackTests", dependencies: ["LoopbackTesting", "Host", "Pipeline", "tenant-gate-sidecar"], exclude: ["README.md"],
             swiftSettings: strict),
         .testTarget(name: "WeftTests", dependencies: ["Weft", "Host", "Pipeline"], swiftSettings: strict),
+        // What holds for any bytes, judged by libFuzzer (`make fuzz`) and, for every kept input, by an ordinary test.
+        .target(name: "FuzzOracles", dependencies: ["Host", "Pipeline"], path: "Tests/FuzzOracles", swiftSettings: strict),
+        .target(name: "FuzzEntry", dependencies: ["FuzzOracles"], path: "Tests/FuzzEntry", swiftSettings: strict),
+        .testTarget(
+            name: "FuzzTests", dependencies: ["FuzzOracles"], exclude: ["README.md", "Corpus", "Findings", "Dictionaries"],
+            swiftSettings: strict),
         // What no compiler checks: see its README.
         .testTarget(name: "TidyTests", exclude: ["README.md"], swiftSettings: strict),
     ]
