@@ -148,6 +148,6 @@ enum PathOracle {
         } else {
             try expect(host.allSatisfy(isUnreserved), "no name: \(text.string)")
         }
-        try expect(Authority.areSame(text, text), "not the same as itself")
+        try expect(Authority.areSame(text, text, defaultPort: ":80"), "not the same as itself")
     }
 }
