@@ -66,6 +66,7 @@ package enum NaiveHTTP {
             let line = bytes[position..<lineEnd]
             let digits = line.prefix { hex($0) != nil }
             guard !digits.isEmpty, digits.endIndex == lineEnd || line[digits.endIndex] == UInt8(ascii: ";") else { throw Malformed(reason: "chunk size") }
+            try extensions(line[digits.endIndex...])
             var size = 0
             for digit in digits {
                 let (shifted, overflow) = size.multipliedReportingOverflow(by: 16)
@@ -98,6 +99,35 @@ package enum NaiveHTTP {
             }
         }
         return result
+    }
+
+    /// §7.1.1, with blanks allowed at the end too.
+    private static func extensions(_ text: ArraySlice<UInt8>) throws(Malformed) {
+        var rest = text
+        func skipBlanks() { rest = rest.drop { $0 == 32 || $0 == 9 } }
+        func takeToken() throws(Malformed) {
+            guard let first = rest.first, isToken(first) else { throw Malformed(reason: "chunk extension") }
+            rest = rest.drop(while: isToken)
+        }
+        while rest.first == UInt8(ascii: ";") {
+            rest = rest.dropFirst()
+            skipBlanks()
+            try takeToken()
+            skipBlanks()
+            guard rest.first == UInt8(ascii: "=") else { continue }
+            rest = rest.dropFirst()
+            skipBlanks()
+            if rest.first == UInt8(ascii: "\"") {
+                rest = rest.dropFirst()
+                while let byte = rest.first, byte != UInt8(ascii: "\"") { rest = rest.dropFirst(byte == UInt8(ascii: "\\") ? 2 : 1) }
+                guard !rest.isEmpty else { throw Malformed(reason: "open quote") }
+                rest = rest.dropFirst()
+            } else {
+                try takeToken()
+            }
+            skipBlanks()
+        }
+        guard rest.isEmpty else { throw Malformed(reason: "chunk extension") }
     }
 
     // MARK: Parts
