@@ -200,7 +200,7 @@ struct Upstream: BitwiseCopyable {
         u.pointee.exchange = x
         x.pointee.upstream = UnsafeMutableRawPointer(u)
         if u.pointee.state == .ready { countForPair(x) }
-        u.pointee.machine.begin(x.pointee.request.method, asksUpgrade: x.pointee.offersUpgrade)
+        u.pointee.machine.begin(x.pointee.request.method, asksUpgrade: x.offersUpgrade)
         u.pointee.sendsChunks = false
         u.pointee.wroteTrailers = false
         u.pointee.hasHead = false
