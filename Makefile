@@ -85,7 +85,9 @@ FUZZ_OBJECTS := $(foreach target,FuzzEntry FuzzOracles Host Pipeline CPlatform,$
 
 $(FUZZ)/fuzz: setup
 	$(SWIFT) build -c release --scratch-path $(FUZZ) --target FuzzEntry -Xswiftc -sanitize=fuzzer,address
-	@swiftc -sanitize=fuzzer,address -o $@ $(FUZZ_OBJECTS) $$(pkg-config --libs openssl libzstd) 2>&1 | { grep -v 'Cannot export local symbol' || true; }
+	@rm -f $@
+	@$(SWIFT)c -sanitize=fuzzer,address -o $@ $(FUZZ_OBJECTS) $$(pkg-config --libs openssl libzstd) >$@.log 2>&1; status=$$?; \
+	grep -v 'Cannot export local symbol' $@.log; exit $$status
 
 fuzz: $(FUZZ)/fuzz
 	.ci/fuzz $(SECONDS) $(TARGET)
