@@ -20,6 +20,23 @@ package struct OutputSpace: BitwiseCopyable {
     @inline(__always)
     var end: UnsafeMutablePointer<UInt8> { unsafe base.unsafelyUnwrapped + count }
 
+    /// The caller has checked ``room``.
+    @inline(__always)
+    mutating func append(_ byte: UInt8) {
+        assert(room > 0)
+        unsafe end.pointee = byte
+        count &+= 1
+    }
+
+    /// Four bytes in network order.
+    @inline(__always)
+    mutating func append(bigEndian value: UInt32) {
+        append(UInt8(truncatingIfNeeded: value >> 24))
+        append(UInt8(truncatingIfNeeded: value >> 16))
+        append(UInt8(truncatingIfNeeded: value >> 8))
+        append(UInt8(truncatingIfNeeded: value))
+    }
+
     @inline(__always)
     func tail(from offset: Int) -> UnsafeMutableBufferPointer<UInt8> {
         guard let base = unsafe base, offset < capacity else { return unsafe UnsafeMutableBufferPointer(start: nil, count: 0) }
