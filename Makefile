@@ -60,7 +60,7 @@ record-costs: build
 profile: build
 	WEFT_BINARY=$(CURDIR)/$(WEFT) python3 Tests/CostTests/costs.py profile
 
-# Races, memory errors and leaks, in debug builds of their own.
+# Races and memory errors, in debug builds of their own.
 test-sanitize: setup
 	SWIFT=$(SWIFT) .ci/sanitize thread
 	SWIFT=$(SWIFT) .ci/sanitize address

@@ -103,8 +103,9 @@ extension World {
         nodes.flatMap { caller in
             Traffic.targets.compactMap { service in
                 let callees = nodes.filter { $0.service == service }
+                // One that never had a chain it could run stays shut: it fails closed.
                 let isServed = callees.contains { callee in
-                    callee.sidecar.map { !$0.denied.contains(caller.service) } == true && weight(of: callee, for: caller) > 0
+                    callee.sidecar.map { $0.isComplete && !$0.denied.contains(caller.service) } == true && weight(of: callee, for: caller) > 0
                 }
                 let pair = "\(caller.name) \(service)"
                 return isServed && !flowed.contains(pair) ? pair : nil

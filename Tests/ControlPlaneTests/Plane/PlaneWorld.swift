@@ -67,7 +67,7 @@ final class PlaneWorld {
         var outcome: Result<ServiceResponse, ServiceFailure>?
         var limits = ServiceLimits()
         limits.bodyTimeout = .nanoseconds(limits.bodyTimeout.count * Patience.factor)
-        let call = ServiceClient.send(request, to: target, on: loop, limits) { outcome = $0 }
+        let call = ServiceClient.send(request, to: target, on: loop, timeout: Patience.seconds(10), limits) { outcome = $0 }
         turn { outcome != nil }
         call.cancel()
         return try #require(outcome).get()

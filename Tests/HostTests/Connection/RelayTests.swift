@@ -45,7 +45,7 @@ final class RelayWorld {
 
     /// Everything a request held has come back.
     func isReleased(upstreams: Int64 = 0) -> Bool {
-        let end = Clock.monotonic() + Patience.seconds(5)
+        let end = Clock.monotonic() + Patience.seconds(20)
         while Clock.monotonic() < end {
             if value("weft_downstream_connections") == 0, value("weft_upstream_connections") <= upstreams, plane.inboundInFlight() == 0 { return true }
             usleep(5_000)
@@ -161,7 +161,8 @@ struct RelayTests {
         #expect(caller.readHead().contains("X-Got: \(size) \(sum)\r\n"))
         let back = caller.drain(size)
         #expect(back.count == size && back.sum == sum)
-        #expect(Self.residentBytes - before < 24 << 20)
+        // A sanitizer's shadow of the buffers counts too.
+        #expect(Self.residentBytes - before < (Patience.factor > 1 ? 96 : 24) << 20)
     }
 
     private static var residentBytes: Int {

@@ -224,14 +224,17 @@ struct TunnelTests {
         let size = 10 << 20
         let piece = (0..<(1 << 16)).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         let expected = piece.reduce(UInt64(0)) { $0 &+ UInt64($1) } &* UInt64(size / piece.count)
-        let arrived = Mutex<(Int, UInt64)>((0, 0))
+        let arrived = Mutex<(Int, UInt64)?>(nil)
         let world = try RelayWorld(bounds: bounds) { service, _ in
             _ = service.readHead()
             service.send(Echo.agreement)
-            RawServer.spawn { for _ in 0..<(size / piece.count) { service.send(piece) } }
-            usleep(200_000)
-            let got = service.drain(size)
-            arrived.withLock { $0 = (got.count, got.sum) }
+            RawServer.spawn {
+                usleep(200_000)
+                let got = service.drain(size)
+                arrived.withLock { $0 = (got.count, got.sum) }
+            }
+            for _ in 0..<(size / piece.count) { service.send(piece) }
+            while arrived.withLock({ $0 == nil }) { usleep(1_000) }
             service.send("done")
             _ = service.readAll()
         }
@@ -243,7 +246,7 @@ struct TunnelTests {
         #expect(got.count == size && got.sum == expected)
         #expect(caller.read(4) == "done")
         let other = arrived.withLock { $0 }
-        #expect(other.0 == size && other.1 == expected)
+        #expect(other?.0 == size && other?.1 == expected)
         caller.close()
         #expect(world.isReleased() && world.open == 0)
     }

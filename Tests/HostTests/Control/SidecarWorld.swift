@@ -99,7 +99,7 @@ final class SidecarWorld {
         let target = ServiceTarget(
             sidecar.addresses.dataplane.inbound!, tls: (context, ExpectedPeer([try SPIFFEID(TestAuthority.id("payment"))], endpoint: "payment")))
         var outcome: Result<ServiceResponse, ServiceFailure>?
-        ServiceClient.send(ServiceRequest("GET", path), to: target, on: sidecar.loop) { outcome = $0 }
+        ServiceClient.send(ServiceRequest("GET", path), to: target, on: sidecar.loop, timeout: Patience.seconds(10)) { outcome = $0 }
         turn { outcome != nil }
         return outcome
     }

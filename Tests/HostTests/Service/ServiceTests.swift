@@ -27,7 +27,7 @@ final class ServiceWorld {
         var outcome: Result<ServiceResponse, ServiceFailure>?
         var limits = limits
         limits.bodyTimeout = .nanoseconds(limits.bodyTimeout.count * Patience.factor)
-        ServiceClient.send(request, to: ServiceTarget(address, tls: tls), on: loop, limits) { outcome = $0 }
+        ServiceClient.send(request, to: ServiceTarget(address, tls: tls), on: loop, timeout: Patience.seconds(10), limits) { outcome = $0 }
         turn(until: { outcome != nil })
         return outcome
     }
