@@ -29,7 +29,7 @@ package struct HeaderTable: BitwiseCopyable {
     package var count: Int32 = 0
     package var capacity: Int32 = 0
     /// The lines stand in memory as HTTP/1 writes them, `name: value CRLF` one after the other in table order: then a run of
-    /// them is copied at once. A table that HTTP/2 fills leaves this false.
+    /// them is copied at once. `HPACKDecoder` lays text out in the same way.
     package var isWireFormat = false
 
     package init() {}
