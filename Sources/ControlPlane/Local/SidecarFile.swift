@@ -78,6 +78,7 @@ struct SidecarFile: ConfigRecord {
     let tls: Files?
     let filters: String?
     let chains: Chains
+    let limits: SidecarLimits
     let resources: [ConfigNode]
     let node: ConfigNode
 
@@ -96,6 +97,7 @@ struct SidecarFile: ConfigRecord {
         tls = fields.read("tls", "Certificate files; without them no mTLS can be spoken.")
         filters = fields.read("filters", "A folder with inbound/NN-name.json and outbound/NN-name.json.", .nonEmpty)
         chains = fields.read("chains", "The chains, in place of a folder.")
+        limits = fields.read("limits", "Bounds of the data path, read at the start.")
         resources = fields.read("resources", default: [], "Resources of the mesh, as for weft apply.", .count(0...10_000))
         node = fields.node
     }

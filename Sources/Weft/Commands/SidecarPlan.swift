@@ -26,6 +26,8 @@ struct SidecarPlan {
         Flag("state", .text("DIR"), "Key, certificate and last good config (0700)."),
         Flag("filters", .text("DIR"), "A filters.d folder, for its stages marked required."),
         Flag("workers", .count(0...255), "Event loops; by default one per core."),
+        Flag("max-connections", .count(1...10_000_000), "Callers' connections per event loop; further ones are closed at once (by default \(Bounds().downstreamMax))."),
+        Flag("memory", .text("SIZE"), "For connections' buffers, per event loop, such as 64MiB (by default \(ByteCount(Int64(Bounds().memoryMax)))): over it 503 OM."),
         Flag("seed", .count(0...Int.max), "Makes random choices (versions, endpoints, back-offs) repeatable, for tests."),
     ]
 
@@ -61,6 +63,8 @@ struct SidecarPlan {
         var settings = SidecarSettings(workload: workload, name: name, stateDirectory: state)
         settings.workers = invocation.optional("workers").flatMap(Int.init).flatMap { $0 == 0 ? nil : $0 } ?? Machine.coreCount
         settings.seed = invocation.optional("seed").flatMap { UInt64($0) }
+        if let count = invocation.optional("max-connections").flatMap(Int.init) { settings.bounds.downstreamMax = count }
+        if let text = invocation.optional("memory") { settings.bounds.memoryMax = try Self.memory(text) }
         settings.application = invocation.optionalAddress("app")
         settings.entrances.inbound = settings.application == nil ? nil : invocation.optionalAddress("inbound") ?? Self.anyPort
         settings.entrances.proxy = invocation.optionalAddress("proxy") ?? Self.anyPort
@@ -129,6 +133,13 @@ struct SidecarPlan {
             entrances.append(.init(service: name.first ?? "", namespace: name.count > 1 ? name[1] : namespace, address: address))
         }
         return entrances
+    }
+
+    private static func memory(_ text: String) throws(CommandFailure) -> Int {
+        guard let count = Quantity.parse(text, Quantity.sizes), (1 << 20...1 << 40).contains(count) else {
+            throw .usage("--memory: \"\(Printable.text(text))\" is no size from 1MiB to 1024GiB", hint: "write it like 64MiB")
+        }
+        return Int(count)
     }
 
     /// Nil: one that has joined before needs none.
