@@ -20,11 +20,16 @@ struct SidecarFile: ConfigRecord {
     struct Inbound: ConfigRecord {
         let address: String
         let plaintext: Bool
+        let trustedProxies: [String]
         let node: ConfigNode
 
         init(_ fields: inout ConfigFields) {
             address = fields.read("address", "Where callers come in: host:port.", .nonEmpty)
             plaintext = fields.read("plaintext", default: false, "Take plaintext and know no identities. For tests and closed networks.")
+            trustedProxies = fields.read(
+                "trustedProxies", default: [],
+                "Addresses or ranges, such as 10.0.0.0/8, of proxies in front that prove no identity and whose x-forwarded-for is believed.",
+                .count(0...64))
             node = fields.node
         }
     }

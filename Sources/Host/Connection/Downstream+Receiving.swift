@@ -155,10 +155,11 @@ extension Downstream {
         }
     }
 
-    /// The application may say where a request comes from, and a peer of the mesh, which has it from its own application.
+    /// The application may say where a request comes from, a peer of the mesh, which has it from its own application, and a
+    /// proxy that the operator named.
     func judgeHops(_ x: UnsafeMutablePointer<ExchangeStorage>) -> HTTP1Fault? {
         x.pointee.request.judgeHops(
-            callerIsTrusted: !d.pointee.isInbound || d.pointee.filters.peer != nil,
+            callerIsTrusted: !d.pointee.isInbound || d.pointee.filters.peer != nil || d.pointee.isTrustedProxy,
             hop: d.pointee.isInbound ? worker.w.pointee.inboundHop : worker.w.pointee.outboundHop)
     }
 

@@ -20,6 +20,7 @@ struct SidecarPlan {
         Flag("name", .text("NAME"), "What ps calls it, unique in the mesh; by default service, version and host."),
         Flag("app", .address, "Where the application listens; best a unix socket, that nobody reaches around the sidecar."),
         Flag("inbound", .address, "Where callers come in; what other sidecars are told. By default 127.0.0.1 and a free port."),
+        Flag("trusted-proxy", .text("RANGE"), repeatable: true, "A proxy in front of --inbound that proves no identity and whose x-forwarded-for is believed: 10.1.2.3, or 10.1.0.0/16."),
         Flag("proxy", .address, "The application's HTTP_PROXY. By default 127.0.0.1 and a free port."),
         Flag("outbound", .text("SERVICE=ADDRESS"), repeatable: true, "A local port that leads to one service: inventory=127.0.0.1:9001."),
         Flag("admin", .address, "/livez /readyz /config /metrics on loopback. By default 127.0.0.1 and a free port; the unix socket is always there."),
@@ -67,6 +68,10 @@ struct SidecarPlan {
         if let text = invocation.optional("memory") { settings.bounds.memoryMax = try Self.memory(text) }
         settings.application = invocation.optionalAddress("app")
         settings.entrances.inbound = settings.application == nil ? nil : invocation.optionalAddress("inbound") ?? Self.anyPort
+        settings.entrances.trustedProxies = try invocation.all("trusted-proxy").map { (text) throws(CommandFailure) in
+            if let range = AddressRange(text) { return range }
+            throw .usage("--trusted-proxy: \"\(Printable.text(text))\" is no address and no range of addresses", hint: "write it like 10.1.2.3, 10.0.0.0/8 or fd00::/8")
+        }
         settings.entrances.proxy = invocation.optionalAddress("proxy") ?? Self.anyPort
         settings.entrances.outbound = try Self.outbound(invocation.all("outbound"), namespace)
         settings.admin = invocation.optionalAddress("admin") ?? Self.anyPort
