@@ -118,6 +118,15 @@ extension Downstream {
             refuse(fault, x)
             return false
         }
+        switch MaxForwards(x.pointee.request) {
+        case .unlimited, .hops: break
+        case .malformed:
+            refuse(.malformedMaxForwards, x)
+            return false
+        case .spent:
+            answerAsLast(x)
+            return false
+        }
         d.pointee.hasBegun = true
         d.pointee.responseEnded = false
         x.pointee.chain = chain
@@ -300,6 +309,15 @@ extension Downstream {
         }
         discardPrepared()
         if d.pointee.state == .open { close() }
+    }
+
+    /// A request that may go no further (RFC 9110 §7.6.2). A TRACE is not mirrored: that would show the caller what hops added.
+    func answerAsLast(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        if x.pointee.request.method == .options {
+            answerAndFinish(200, Bytes("a sidecar of the mesh: no more forwards"), ProxyError(.downstreamProtocol))
+        } else {
+            answerAndFinish(501, Bytes("a sidecar of the mesh: traces are not answered here"), ProxyError(.downstreamProtocol))
+        }
     }
 
     /// A reply outside of any exchange.
