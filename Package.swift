@@ -35,7 +35,7 @@ let package = Package(
                 + ["Authz", "Breaker", "RateLimit", "Retry", "Router", "Stats", "TLS", "Timeout"].map { "\($0)/README.md" },
             swiftSettings: strict),
         .target(
-            name: "Host", dependencies: ["Pipeline", "COpenSSL", "CZstd", "CPlatform"], exclude: ["README.md"],
+            name: "Host", dependencies: ["Pipeline", "COpenSSL", "CZstd", "CPlatform"], exclude: ["README.md", "Connection/README.md"],
             swiftSettings: strict),
         .target(
             name: "ControlPlane", dependencies: ["Host", "Pipeline", "COpenSSL", "CZstd", "CPlatform"], exclude: ["README.md"],

@@ -19,6 +19,9 @@ package struct LocalConfig: Sendable {
     /// The declared fields, for docs and JSON Schema.
     package static var fields: [ConfigField] { SidecarFile.configFields }
 
+    /// Those of its `limits`.
+    package static var limits: [ConfigField] { SidecarLimits.configFields }
+
     /// Reads the file at `path` and the folder it may name; relative paths count from the file's own directory.
     package static func read(_ path: String, filters: [String: FilterSchema]) throws(Refusal) -> LocalConfig {
         let bytes: [UInt8]

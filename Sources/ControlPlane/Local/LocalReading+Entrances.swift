@@ -8,6 +8,7 @@ extension LocalReading {
         if let inbound = file.inbound {
             settings.entrances.inbound = listener(inbound.address, inbound.node["address"], "inbound.address", &taken)
             settings.entrances.inboundIsPlain = inbound.plaintext
+            settings.entrances.trustedProxies = ranges(inbound)
             if file.application == nil {
                 problems.append(
                     ConfigProblem(
@@ -46,6 +47,29 @@ extension LocalReading {
                 problems.append(ConfigProblem("\(key) is not among the reachableServices of \(own.key)", at: node, path: path))
             }
         }
+    }
+
+    private mutating func ranges(_ inbound: SidecarFile.Inbound) -> [AddressRange] {
+        let nodes = inbound.node["trustedProxies"]?.elements ?? []
+        var ranges: [AddressRange] = []
+        for (index, text) in inbound.trustedProxies.enumerated() {
+            let node = index < nodes.count ? nodes[index] : inbound.node, path = "inbound.trustedProxies[\(index)]"
+            guard let range = AddressRange(text) else {
+                problems.append(
+                    ConfigProblem(
+                        "\(JSONWriter.quoted(text)) is no address and no range of addresses", at: node, path: path,
+                        notes: ["write 10.1.2.3, 10.0.0.0/8 or fd00::/8, with no bit set behind the prefix"]))
+                continue
+            }
+            if range.isEverything {
+                problems.append(
+                    ConfigProblem(
+                        "everybody may say where a request came from", severity: .warning, at: node, path: path,
+                        notes: ["name the proxies in front of this sidecar"]))
+            }
+            ranges.append(range)
+        }
+        return ranges
     }
 
     /// For the application alone: who connects is taken for it.

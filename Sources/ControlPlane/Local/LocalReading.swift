@@ -23,6 +23,7 @@ struct LocalReading {
             workload: workload, name: "\(file.service.name).\(file.service.namespace)", stateDirectory: absolute(file.state))
         settings.workers = file.workers
         settings.seed = file.seed.map { UInt64($0) }
+        settings.bounds = file.limits.bounds
 
         let read = ResourceReader.read(file.resources, by: .sidecar)
         let resources = ResourceSet(read.resources)

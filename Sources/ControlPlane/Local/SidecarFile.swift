@@ -20,11 +20,16 @@ struct SidecarFile: ConfigRecord {
     struct Inbound: ConfigRecord {
         let address: String
         let plaintext: Bool
+        let trustedProxies: [String]
         let node: ConfigNode
 
         init(_ fields: inout ConfigFields) {
             address = fields.read("address", "Where callers come in: host:port.", .nonEmpty)
             plaintext = fields.read("plaintext", default: false, "Take plaintext and know no identities. For tests and closed networks.")
+            trustedProxies = fields.read(
+                "trustedProxies", default: [],
+                "Addresses or ranges, such as 10.0.0.0/8, of proxies in front that prove no identity and whose x-forwarded-for is believed.",
+                .count(0...64))
             node = fields.node
         }
     }
@@ -78,6 +83,7 @@ struct SidecarFile: ConfigRecord {
     let tls: Files?
     let filters: String?
     let chains: Chains
+    let limits: SidecarLimits
     let resources: [ConfigNode]
     let node: ConfigNode
 
@@ -96,6 +102,7 @@ struct SidecarFile: ConfigRecord {
         tls = fields.read("tls", "Certificate files; without them no mTLS can be spoken.")
         filters = fields.read("filters", "A folder with inbound/NN-name.json and outbound/NN-name.json.", .nonEmpty)
         chains = fields.read("chains", "The chains, in place of a folder.")
+        limits = fields.read("limits", "Bounds of the data path, read at the start.")
         resources = fields.read("resources", default: [], "Resources of the mesh, as for weft apply.", .count(0...10_000))
         node = fields.node
     }

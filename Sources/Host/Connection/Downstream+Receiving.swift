@@ -118,6 +118,15 @@ extension Downstream {
             refuse(fault, x)
             return false
         }
+        switch MaxForwards(x.pointee.request) {
+        case .unlimited, .hops: break
+        case .malformed:
+            refuse(.malformedMaxForwards, x)
+            return false
+        case .spent:
+            answerAsLast(x)
+            return false
+        }
         d.pointee.hasBegun = true
         d.pointee.responseEnded = false
         x.pointee.chain = chain
@@ -155,10 +164,11 @@ extension Downstream {
         }
     }
 
-    /// The application may say where a request comes from, and a peer of the mesh, which has it from its own application.
+    /// The application may say where a request comes from, a peer of the mesh, which has it from its own application, and a
+    /// proxy that the operator named.
     func judgeHops(_ x: UnsafeMutablePointer<ExchangeStorage>) -> HTTP1Fault? {
         x.pointee.request.judgeHops(
-            callerIsTrusted: !d.pointee.isInbound || d.pointee.filters.peer != nil,
+            callerIsTrusted: !d.pointee.isInbound || d.pointee.filters.peer != nil || d.pointee.isTrustedProxy,
             hop: d.pointee.isInbound ? worker.w.pointee.inboundHop : worker.w.pointee.outboundHop)
     }
 
@@ -290,6 +300,15 @@ extension Downstream {
         }
         discardPrepared()
         if d.pointee.state == .open { close() }
+    }
+
+    /// A request that may go no further (RFC 9110 §7.6.2). A TRACE is not mirrored: that would show the caller what hops added.
+    func answerAsLast(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        if x.pointee.request.method == .options {
+            answerAndFinish(200, Bytes("a sidecar of the mesh: no more forwards"), ProxyError(.downstreamProtocol))
+        } else {
+            answerAndFinish(501, Bytes("a sidecar of the mesh: traces are not answered here"), ProxyError(.downstreamProtocol))
+        }
     }
 
     /// A reply outside of any exchange.

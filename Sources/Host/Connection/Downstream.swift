@@ -25,6 +25,8 @@ struct DownstreamStorage {
     var canRead = false
     /// The caller finished sending: its last bytes and the end came, or will come, without another edge.
     var endIsNear = false
+    /// Its address is one of those that may say where requests came from.
+    var isTrustedProxy = false
     /// The caller does not take what is written.
     var isStalled = false
     /// It finished sending without a word: see `leave`.
@@ -101,6 +103,7 @@ struct Downstream: BitwiseCopyable {
         let caller = peer.caller
         // The application's own address says nothing to anyone on another host.
         if listening.kind == .inbound || !caller.isLoopback { d.pointee.filters.caller = caller }
+        for range in listening.trustedProxies where range.contains(caller) { d.pointee.isTrustedProxy = true }
         d.pointee.next = worker.w.pointee.connections
         worker.w.pointee.connections?.pointee.previous = d
         if worker.w.pointee.oldestConnection == nil { worker.w.pointee.oldestConnection = d }

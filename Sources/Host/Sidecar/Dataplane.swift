@@ -23,6 +23,9 @@ package final class Dataplane {
         package var inbound: SocketAddress?
         /// The inbound port takes plaintext and knows no identities.
         package var inboundIsPlain = false
+        /// Proxies in front of the inbound port that are no peers of the mesh, such as an ingress: what they say about where a
+        /// request came from (`x-forwarded-for` and its kin, never identities) is believed and passed on.
+        package var trustedProxies: [AddressRange] = []
         package var proxy: SocketAddress?
         package var outbound: [Outbound] = []
 
@@ -128,7 +131,8 @@ package final class Dataplane {
         }
         if let inbound = entrances.inbound {
             addresses.inbound = try listen(
-                Listening(kind: .inbound, index: index, isPlain: entrances.inboundIsPlain), at: inbound)
+                Listening(kind: .inbound, index: index, isPlain: entrances.inboundIsPlain, trustedProxies: entrances.trustedProxies),
+                at: inbound)
         }
     }
 

@@ -89,7 +89,7 @@ package final class Sidecar {
     private static func dataplane(_ settings: SidecarSettings, _ registry: FilterRegistry, _ snapshot: Snapshot) throws -> Dataplane {
         try Dataplane(
             workers: settings.workers, entrances: settings.entrances, application: settings.application, registry: registry, snapshot: snapshot,
-            seed: settings.seed)
+            bounds: settings.bounds, seed: settings.seed)
     }
 
     // MARK: Identity

@@ -10,6 +10,7 @@ package struct SidecarSettings: Sendable {
     /// Makes the data path's random choices (versions, endpoints, back-offs) repeatable, for tests; nil: the operating
     /// system seeds them.
     package var seed: UInt64?
+    package var bounds = Bounds()
     package var entrances = Dataplane.Entrances()
     /// Where the application listens; nil for a caller that serves nothing.
     package var application: SocketAddress?

@@ -9,6 +9,8 @@ struct Listening: Sendable {
     let index: Int32
     /// An inbound port that takes plaintext as it comes: no identity, no TLS (local files without certificates).
     let isPlain: Bool
+    /// Whose word about earlier hops counts although they prove no identity.
+    var trustedProxies: [AddressRange] = []
 }
 
 /// One event loop of the data path: its chains, connections and pools. The pointer with the verbs; lives on its loop's

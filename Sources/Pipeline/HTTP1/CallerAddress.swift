@@ -4,8 +4,8 @@
 package struct CallerAddress: BitwiseCopyable, Equatable, Sendable {
     private enum Kind: UInt8 { case none, ipv4, ipv6 }
 
-    private var high: UInt64 = 0
-    private var low: UInt64 = 0
+    private(set) var high: UInt64 = 0
+    private(set) var low: UInt64 = 0
     private var kind = Kind.none
 
     package init() {}
@@ -25,6 +25,17 @@ package struct CallerAddress: BitwiseCopyable, Equatable, Sendable {
     }
 
     package var isNone: Bool { kind == .none }
+
+    package var isIPv6: Bool { kind == .ipv6 }
+
+    /// Its bits, the last of `low` and before that of `high`; nil for none.
+    var width: Int? {
+        switch kind {
+        case .none: nil
+        case .ipv4: 32
+        case .ipv6: 128
+        }
+    }
 
     /// Whether it means this host, and nothing to any other.
     package var isLoopback: Bool {

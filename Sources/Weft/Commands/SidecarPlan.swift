@@ -20,12 +20,15 @@ struct SidecarPlan {
         Flag("name", .text("NAME"), "What ps calls it, unique in the mesh; by default service, version and host."),
         Flag("app", .address, "Where the application listens; best a unix socket, that nobody reaches around the sidecar."),
         Flag("inbound", .address, "Where callers come in; what other sidecars are told. By default 127.0.0.1 and a free port."),
+        Flag("trusted-proxy", .text("RANGE"), repeatable: true, "A proxy in front of --inbound that proves no identity and whose x-forwarded-for is believed: 10.1.2.3, or 10.1.0.0/16."),
         Flag("proxy", .address, "The application's HTTP_PROXY. By default 127.0.0.1 and a free port."),
         Flag("outbound", .text("SERVICE=ADDRESS"), repeatable: true, "A local port that leads to one service: inventory=127.0.0.1:9001."),
         Flag("admin", .address, "/livez /readyz /config /metrics on loopback. By default 127.0.0.1 and a free port; the unix socket is always there."),
         Flag("state", .text("DIR"), "Key, certificate and last good config (0700)."),
         Flag("filters", .text("DIR"), "A filters.d folder, for its stages marked required."),
         Flag("workers", .count(0...255), "Event loops; by default one per core."),
+        Flag("max-connections", .count(1...10_000_000), "Callers' connections per event loop; further ones are closed at once (by default \(Bounds().downstreamMax))."),
+        Flag("memory", .text("SIZE"), "For connections' buffers, per event loop, such as 64MiB (by default \(ByteCount(Int64(Bounds().memoryMax)))): over it 503 OM."),
         Flag("seed", .count(0...Int.max), "Makes random choices (versions, endpoints, back-offs) repeatable, for tests."),
     ]
 
@@ -61,8 +64,14 @@ struct SidecarPlan {
         var settings = SidecarSettings(workload: workload, name: name, stateDirectory: state)
         settings.workers = invocation.optional("workers").flatMap(Int.init).flatMap { $0 == 0 ? nil : $0 } ?? Machine.coreCount
         settings.seed = invocation.optional("seed").flatMap { UInt64($0) }
+        if let count = invocation.optional("max-connections").flatMap(Int.init) { settings.bounds.downstreamMax = count }
+        if let text = invocation.optional("memory") { settings.bounds.memoryMax = try Self.memory(text) }
         settings.application = invocation.optionalAddress("app")
         settings.entrances.inbound = settings.application == nil ? nil : invocation.optionalAddress("inbound") ?? Self.anyPort
+        settings.entrances.trustedProxies = try invocation.all("trusted-proxy").map { (text) throws(CommandFailure) in
+            if let range = AddressRange(text) { return range }
+            throw .usage("--trusted-proxy: \"\(Printable.text(text))\" is no address and no range of addresses", hint: "write it like 10.1.2.3, 10.0.0.0/8 or fd00::/8")
+        }
         settings.entrances.proxy = invocation.optionalAddress("proxy") ?? Self.anyPort
         settings.entrances.outbound = try Self.outbound(invocation.all("outbound"), namespace)
         settings.admin = invocation.optionalAddress("admin") ?? Self.anyPort
@@ -129,6 +138,13 @@ struct SidecarPlan {
             entrances.append(.init(service: name.first ?? "", namespace: name.count > 1 ? name[1] : namespace, address: address))
         }
         return entrances
+    }
+
+    private static func memory(_ text: String) throws(CommandFailure) -> Int {
+        guard let count = Quantity.parse(text, Quantity.sizes), (1 << 20...1 << 40).contains(count) else {
+            throw .usage("--memory: \"\(Printable.text(text))\" is no size from 1MiB to 1024GiB", hint: "write it like 64MiB")
+        }
+        return Int(count)
     }
 
     /// Nil: one that has joined before needs none.

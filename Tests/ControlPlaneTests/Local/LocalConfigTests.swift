@@ -50,6 +50,19 @@ struct LocalConfigTests {
         #expect(ChainBuilder(registry: StandardStages.registry, context: BuildContext(loops: 1)).check(config.snapshot) == [])
     }
 
+    @Test("Trusted proxies are addresses and ranges; a slip is shown where it stands")
+    func trustedProxies() throws {
+        let inbound = { (ranges: String) in
+            #"{"service":{"name":"order"},"application":"127.0.0.1:1","inbound":{"address":"127.0.0.1:0","plaintext":true,"trustedProxies":[\#(ranges)]}}"#
+        }
+        #expect(try folder.config(inbound("")).settings.entrances.trustedProxies.isEmpty)
+        let config = try folder.config(inbound(#""10.1.2.3","fd00::/8""#))
+        #expect(config.warnings.isEmpty)
+        #expect(config.settings.entrances.trustedProxies == [AddressRange("10.1.2.3"), AddressRange("fd00::/8")].compactMap(\.self))
+        #expect(try folder.problems(inbound("\n\"10.0.0.0/8\",\n\"10.0.0.1/8\"")) == [#"3 "10.0.0.1/8" is no address and no range of addresses"#])
+        #expect(try folder.problems(inbound("\"::/0\"")) == ["1 warning: everybody may say where a request came from"])
+    }
+
     @Test("The least: a name; everything else has a default")
     func least() throws {
         let config = try folder.config(#"{"service":{"name":"order"}}"#)

@@ -15,12 +15,14 @@ final class RelayWorld {
     init(
         workers: Int = 1, bounds: Bounds = Bounds(), registry: FilterRegistry = FilterRegistry([RelayRouter.self]),
         snapshot: Snapshot = DataplaneTests.snapshot(), above: (stage: ChainPart.Stage, filter: any Filter.Type)? = nil, seed: UInt64? = nil,
+        trustedProxies: [AddressRange] = [],
         _ handle: @escaping @Sendable (RawConnection, Int) -> Void
     ) throws {
         server = RawServer(handle)
         var entrances = Dataplane.Entrances()
         entrances.inbound = SocketAddress("127.0.0.1:0")
         entrances.inboundIsPlain = true
+        entrances.trustedProxies = trustedProxies
         var snapshot = snapshot
         if let above { snapshot.chain.inbound.insert(above.stage, at: 0) }
         plane = try Dataplane(

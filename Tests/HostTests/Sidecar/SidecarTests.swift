@@ -43,6 +43,19 @@ struct SidecarTests {
         }
     }
 
+    @Test("The bounds it was started with are those of its data path")
+    func bounds() throws {
+        let world = try SidecarWorld()
+        var settings = world.settings(token: world.plane?.token)
+        settings.bounds.downstreamMax = 1
+        settings.bounds.handshakeTime = .seconds(3_600)
+        try world.startServing(settings)
+        let address = try #require(world.sidecar.addresses.dataplane.inbound)
+        let only = try RawConnection(to: address), refused = { world.sidecar.dataplane.context.stats.read().first { $0.name == "weft_downstream_refused_total" }?.value }
+        #expect(world.turn { (try? RawConnection(to: address).readAll())?.isEmpty == true && refused() != .counter(0) })
+        withExtendedLifetime(only) {}
+    }
+
     @Test("Restarted while the control plane is away, it serves from its last good snapshot and needs no token")
     func lastGood() throws {
         let world = try SidecarWorld()
