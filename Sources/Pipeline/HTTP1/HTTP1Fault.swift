@@ -18,7 +18,7 @@ package enum HTTP1Fault: UInt8, BitwiseCopyable, Error, Sendable, CaseIterable {
     case malformedConnection, protectedConnectionOption
     case unknownExpectation
     case malformedUpgrade, upgradeWithBody
-    case loop
+    case loop, malformedMaxForwards
     // Body
     case malformedChunkSize, malformedChunk, malformedExtension, extensionsTooLarge
     case malformedTrailer, forbiddenTrailer, trailersTooLarge
@@ -83,6 +83,7 @@ package enum HTTP1Fault: UInt8, BitwiseCopyable, Error, Sendable, CaseIterable {
         case .malformedUpgrade: "malformed upgrade header"
         case .upgradeWithBody: "upgrade of a request with a body"
         case .loop: "the request has come by here before"
+        case .malformedMaxForwards: "malformed max-forwards"
         case .malformedChunkSize: "malformed chunk size"
         case .malformedChunk: "malformed chunk"
         case .malformedExtension: "malformed chunk extension"

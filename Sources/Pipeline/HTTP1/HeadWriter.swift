@@ -134,6 +134,13 @@ package struct HeadWriter {
         needed &+= 1
     }
 
+    package mutating func field(_ name: HeaderName, number: UInt64) {
+        append(name.bytes)
+        append(": ")
+        appendDecimal(number)
+        append("\r\n")
+    }
+
     private mutating func appendDecimal(_ number: UInt64) {
         var divisor: UInt64 = 1
         while number / divisor >= 10 { divisor &*= 10 }

@@ -6,6 +6,7 @@
 /// | `x-forwarded-proto`, `-host` | what a trusted caller said, else how the request came in |
 /// | `x-request-id` | the caller's if it is one, else a new UUID; the same for every attempt |
 /// | `via` | all of it, and this hop |
+/// | `max-forwards` | of an OPTIONS or a TRACE: one less |
 ///
 /// Lines that a filter has set or removed are the filter's.
 package struct HopWriter: BitwiseCopyable {
@@ -20,6 +21,7 @@ package struct HopWriter: BitwiseCopyable {
     private var writesID = true
     private var writesVia = true
     private var givenFor = -1
+    private var forwards: UInt64?
 
     /// Decides what to write, and adds to `dropped` the lines that are written anew.
     package init(_ head: borrowing RequestHead, from address: CallerAddress, isTLS: Bool, hop: HopName, dropping dropped: inout FieldMask) {
@@ -43,6 +45,10 @@ package struct HopWriter: BitwiseCopyable {
             writesID = !Self.isRequestID(value)
             if writesID { unsafe Self.drop(Self.idName, of: head, from: &dropped) }
         }
+        if unsafe MaxForwards.isAsked(by: head.method), case .hops(let count, let line) = unsafe MaxForwards(head) {
+            dropped.insert(line)
+            forwards = count &- 1
+        }
     }
 
     /// Leaves to filters what they have edited.
@@ -52,6 +58,7 @@ package struct HopWriter: BitwiseCopyable {
         if case .untouched = edits.answer(for: Self.hostName) {} else { writesHost = false }
         if case .untouched = edits.answer(for: Self.idName) {} else { writesID = false }
         if case .untouched = edits.answer(for: Self.viaName) {} else { writesVia = false }
+        if case .untouched = edits.answer(for: MaxForwards.name) {} else { forwards = nil }
     }
 
     /// - Parameter id: 128 random bits, the same for all attempts of an exchange.
@@ -66,6 +73,7 @@ package struct HopWriter: BitwiseCopyable {
         }
         if writesID { writeID(id, to: &writer) }
         if writesVia { writer.lines(hop.line) }
+        if let forwards { writer.field(MaxForwards.name, number: forwards) }
     }
 
     private func writeFor(_ head: borrowing RequestHead, to writer: inout HeadWriter) {

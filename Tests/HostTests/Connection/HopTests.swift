@@ -58,6 +58,34 @@ struct HopTests {
         }
     }
 
+    @Test("An OPTIONS or TRACE goes so many hops as Max-Forwards says: answered here at 0, else forwarded with one less")
+    func maxForwards() throws {
+        let world = try RelayWorld(Self.mirror)
+        for method in ["OPTIONS", "TRACE"] {
+            for (said, goesOn) in [("1", "0"), ("007", "6"), ("99999999999999999999999999", "999999")] {
+                let caller = try world.connect()
+                caller.send("\(method) /a HTTP/1.1\r\nHost: a\r\nMax-Forwards: \(said)\r\n\r\n")
+                #expect(caller.readHead().hasPrefix("HTTP/1.1 200"))
+                #expect(Self.lines(caller.readHead(), "max-forwards") == [goesOn], "\(method) \(said)")
+            }
+            let last = try world.connect()
+            last.send("\(method) /a HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nX-Mine: secret\r\n\r\n")
+            let answer = last.readAll()
+            #expect(answer.hasPrefix(method == "OPTIONS" ? "HTTP/1.1 200" : "HTTP/1.1 501"))
+            #expect(!answer.contains("secret") && !answer.contains("max-forwards: 0"))
+            for wrong in ["Max-Forwards: -1", "Max-Forwards: 1, 1", "Max-Forwards:", "Max-Forwards: 1\r\nMax-Forwards: 1", "Max-Forwards: 0x1"] {
+                let caller = try world.connect()
+                caller.send("\(method) /a HTTP/1.1\r\nHost: a\r\n\(wrong)\r\n\r\n")
+                #expect(caller.readHead().hasPrefix("HTTP/1.1 400"), "\(method) \(wrong)")
+            }
+        }
+        // Of any other method it is a header like others.
+        let caller = try world.connect()
+        caller.send("GET /a HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n")
+        #expect(caller.readHead().hasPrefix("HTTP/1.1 200"))
+        #expect(Self.lines(caller.readHead(), "max-forwards") == ["0"])
+    }
+
     @Test("Through two sidecars what the application says of its caller is kept, and each hop adds its part; that is no loop")
     func twoSidecars() throws {
         let authority = try TestAuthority()
