@@ -46,7 +46,13 @@ public enum Weft {
     private static func run(
         _ arguments: [String], adding filters: [any Filter.Type], _ console: Console, _ environment: @escaping @Sendable (String) -> String?
     ) throws -> ExitCode {
-        let parsed = try ArgumentParser(CommandTable.all, environment: environment).parse(arguments)
+        let parser = ArgumentParser(CommandTable.all, environment: environment)
+        let group = parser.groupInQuestion(arguments)
+        guard group.isEmpty else {
+            console.print(Help.group(group))
+            return .ok
+        }
+        let parsed = try parser.parse(arguments)
         guard !parsed.wantsHelp else {
             console.print(Help.page(parsed.command))
             return .ok

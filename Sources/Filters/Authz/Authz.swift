@@ -76,6 +76,6 @@ package final class Authz: ConnectionFilter, RequestHeadFilter, ReviewFilter {
         return table.decide(
             AccessTable.Call(
                 peer: exchange.source.peer, port: port > 0 ? port : ownPort, method: exchange.storage.pointee.request.methodText,
-                path: exchange.storage.pointee.pathNow))
+                path: exchange.storage.pathNow))
     }
 }

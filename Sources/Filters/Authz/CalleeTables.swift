@@ -25,7 +25,7 @@ struct CalleeTables: BitwiseCopyable {
         return tables[Int(row.table)].decide(
             AccessTable.Call(
                 peer: caller.base, port: row.port, method: exchange.storage.pointee.request.methodText,
-                path: exchange.storage.pointee.pathNow))
+                path: exchange.storage.pathNow))
     }
 
     init(_ snapshot: Snapshot?, in memory: PinnedMemory) {

@@ -74,7 +74,7 @@ struct PatternIndex: BitwiseCopyable {
     func firstMatch(in patterns: PinnedTable<RequestPattern>, _ exchange: borrowing Exchange) -> Int {
         var best = Int32.max
         consider(anywhere, patterns, exchange, &best)
-        if longest > 0, best != start { walk(exchange.storage.pointee.pathNow, patterns, exchange, &best) }
+        if longest > 0, best != start { walk(exchange.storage.pathNow, patterns, exchange, &best) }
         return best == .max ? -1 : Int(best)
     }
 

@@ -23,7 +23,7 @@ struct RequestPattern: BitwiseCopyable {
     }
 
     func matches(_ exchange: borrowing Exchange) -> Bool {
-        path.matches(exchange.storage.pointee.pathNow) && matchesBesidesPath(exchange)
+        path.matches(exchange.storage.pathNow) && matchesBesidesPath(exchange)
     }
 
     /// Whether method and headers match.

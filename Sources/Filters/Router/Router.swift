@@ -60,7 +60,7 @@ package final class Router: DestinationResolver, OutcomeFilter {
         switch exchange.storage.pointee.wayIn {
         case .inbound: return application
         case .servicePort(let index): service = Int(index) < table.services.count ? Int(index) : -1
-        case .proxy: service = table.names.value(of: exchange.storage.pointee.authorityNow)
+        case .proxy: service = table.names.value(of: exchange.storage.authorityNow)
         }
         return service >= 0 ? table.destination(service, exchange) : Destination()
     }

@@ -219,19 +219,10 @@ extension Downstream {
 
     /// Reads once; false if there is nothing now, or the end was dealt with.
     func readMore() -> Bool {
-        guard d.pointee.input.makeRoom(&worker.w.pointee.buffers) else {
-            // Only a head can fill a buffer, and the parser refuses one of this size first.
-            guard d.pointee.input.grow(&worker.w.pointee.buffers) else {
-                close()
-                return false
-            }
-            return true
-        }
-        // A head leaves room for body behind it.
-        let spare = d.pointee.input.pinned == 0 ? 4_096 : 0
-        let room = d.pointee.input.room - spare
-        guard room > 0 else {
-            if d.pointee.input.grow(&worker.w.pointee.buffers) { return true }
+        // A head leaves room for body behind it; only a head can fill a buffer, and the parser refuses one of this size first.
+        let hasRoom = d.pointee.input.makeRoom(&worker.w.pointee.buffers)
+        let room = d.pointee.input.room - (d.pointee.input.pinned == 0 ? BufferPool.spareBytes : 0)
+        guard hasRoom, room > 0 else {
             close()
             return false
         }

@@ -12,7 +12,7 @@ enum HeadEncoding {
         var head = x.pointee.request
         if !x.pointee.requestEdits.isEmpty {
             if let target = x.pointee.requestEdits.last(.path) { head.target = target }
-            head.authority = x.pointee.authorityNow
+            head.authority = x.authorityNow
         }
         var dropped = head.dropped
         drop(edited: x.pointee.requestEdits, of: head.headers, from: &dropped)
@@ -25,7 +25,7 @@ enum HeadEncoding {
             writer.copyFields(head.headers, skipping: dropped)
             hops.write(x.pointee.request, id: x.pointee.requestID, to: &writer)
             append(x.pointee.requestEdits, to: &writer)
-            if x.pointee.offersUpgrade { Upgrade.writeOffer(of: head.headers, to: &writer) }
+            if x.offersUpgrade { Upgrade.writeOffer(of: head.headers, to: &writer) }
             return writer.finish(head.framing)
         }
     }

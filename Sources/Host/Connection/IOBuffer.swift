@@ -2,11 +2,12 @@ internal import Pipeline
 
 /// Buffers of one size, kept by a loop: a connection has them while bytes are under way and gives them back when it idles.
 struct BufferPool: ~Copyable {
-    /// One read's worth. A body never has more than this on its way in and out of the sidecar, per direction.
-    static let bufferBytes = 32 * 1024
-    /// A head of `HTTP1Limits.headBytesMax` and room for body behind it.
-    static let largeBytes = HTTP1Limits.headBytesMax + 8 * 1024
-    /// Buffers kept for reuse, 8 MiB a loop; more go back to the allocator.
+    /// One read's worth: the longest head and body behind it, or a common answer of 64 KiB with its head, so that it leaves in one
+    /// write. A body never has more than this on its way in and out of the sidecar, per direction. Pages nobody wrote to cost nothing.
+    static let bufferBytes = HTTP1Limits.headBytesMax + 12 * 1024
+    /// Of a buffer that is to get a head: bytes left for the body behind it.
+    static let spareBytes = 4 * 1024
+    /// Buffers kept for reuse, 18 MiB a loop if all had long bodies; more go back to the allocator.
     private static let keptMax = 256
 
     private var free: UnsafeMutableRawPointer?
@@ -92,13 +93,6 @@ struct IOBuffer: BitwiseCopyable {
             end = pinned + kept
         }
         return room > 0
-    }
-
-    /// Moves to a buffer that holds the longest head; only before anything is pinned.
-    mutating func grow(_ pool: inout BufferPool) -> Bool {
-        guard pinned == 0, capacity < BufferPool.largeBytes else { return false }
-        resize(to: BufferPool.largeBytes, &pool)
-        return true
     }
 
     var tail: UnsafeMutableRawPointer { base! + end }

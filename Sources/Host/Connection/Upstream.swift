@@ -200,7 +200,7 @@ struct Upstream: BitwiseCopyable {
         u.pointee.exchange = x
         x.pointee.upstream = UnsafeMutableRawPointer(u)
         if u.pointee.state == .ready { countForPair(x) }
-        u.pointee.machine.begin(x.pointee.request.method, asksUpgrade: x.pointee.offersUpgrade)
+        u.pointee.machine.begin(x.pointee.request.method, asksUpgrade: x.offersUpgrade)
         u.pointee.sendsChunks = false
         u.pointee.wroteTrailers = false
         u.pointee.hasHead = false
@@ -365,15 +365,13 @@ struct Upstream: BitwiseCopyable {
 
     /// Reads once; false if there is nothing now, or the end was dealt with.
     private func readMore() -> Bool {
-        guard u.pointee.input.makeRoom(&worker.w.pointee.buffers) || u.pointee.input.grow(&worker.w.pointee.buffers) else {
-            // A head that fills the largest buffer was refused before.
+        // A head leaves room for body behind it; one that fills the buffer was refused before.
+        let hasRoom = u.pointee.input.makeRoom(&worker.w.pointee.buffers)
+        let room = u.pointee.input.room - (u.pointee.input.pinned == 0 ? BufferPool.spareBytes : 0)
+        guard hasRoom, room > 0 else {
             fail(ProxyError(.upstreamProtocol))
             return false
         }
-        // A head leaves room for body behind it.
-        let spare = u.pointee.input.pinned == 0 ? 4_096 : 0
-        let room = max(u.pointee.input.room - spare, 0)
-        guard room > 0 else { return u.pointee.input.grow(&worker.w.pointee.buffers) }
         switch u.pointee.transport.read(into: u.pointee.input.tail, count: room) {
         case .bytes(let count):
             u.pointee.input.filled(count)

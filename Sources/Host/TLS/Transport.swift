@@ -125,10 +125,10 @@ package struct Transport: BitwiseCopyable, @unchecked Sendable {
         let result = SSL_read_ex(connection, base, count, &got)
         if result == 1 {
             flags.insert(.hasHeard)
-            // What came with the same system call goes along, so that a body leaves in long writes.
+            // What else has come goes along, so that a body leaves in long writes, each of which wakes its reader once.
             var total = got
             var isPartOfRecord = false
-            while total < count, !isPartOfRecord, SSL_has_pending(connection) == 1 {
+            while total < count, !isPartOfRecord, SSL_has_pending(connection) == 1 || weft_tls_is_drained(connection) == 0 {
                 if SSL_read_ex(connection, base + total, count - total, &got) == 1 {
                     total += got
                 } else if SSL_want(connection) == SSL_READING {

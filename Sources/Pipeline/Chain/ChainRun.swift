@@ -293,7 +293,7 @@ package struct ChainRun {
             let verdict = unsafe chain.pointee.callResponseHead(entry, scope, x)
             switch verdict.kind {
             case .next: break
-            case .retry where unsafe x.pointee.canRetry: return retry(at: stage, after: verdict.delay)
+            case .retry where unsafe x.canRetry: return retry(at: stage, after: verdict.delay)
             case .retry: break
             case .reply:
                 if unsafe x.pointee.state == .waiting { unsafe x.pointee.actions.pointee.push(.cancelAttempt) }
@@ -373,7 +373,7 @@ package struct ChainRun {
             let verdict = unsafe chain.pointee.callFailure(entry, scope, x, error)
             switch verdict.kind {
             case .pass: break
-            case .retry where unsafe x.pointee.canRetry: return retry(at: stage, after: verdict.delay)
+            case .retry where unsafe x.canRetry: return retry(at: stage, after: verdict.delay)
             case .retry: break
             case .reply: return reply(verdict.status, verdict.body, verdict.reason, verdict.flag, at: stage)
             }

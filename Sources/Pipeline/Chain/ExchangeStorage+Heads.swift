@@ -1,12 +1,37 @@
-extension ExchangeStorage {
-    /// The attempt asks for another protocol: the caller did, and no filter took the wish away.
-    package var offersUpgrade: Bool {
-        guard unsafe request.asksUpgrade else { return false }
-        if requestEdits.isEmpty { return true }
-        if case .untouched = requestEdits.answer(for: Upgrade.header) { return true }
-        return false
+/// What follows from an exchange's storage, read where it stands: a property of the storage itself would copy all of it first,
+/// 960 bytes for one answer.
+extension UnsafeMutablePointer where Pointee == ExchangeStorage {
+    /// The canonical path with all edits, without the query.
+    package var pathNow: Bytes {
+        guard unsafe !pointee.requestEdits.isEmpty, let target = unsafe pointee.requestEdits.last(.path) else {
+            return unsafe pointee.request.path
+        }
+        var end = 0
+        while end < target.count, target[end] != UInt8(ascii: "?") { end &+= 1 }
+        return unsafe Bytes(target.base, count: end)
     }
 
+    package var authorityNow: Bytes {
+        guard unsafe !pointee.requestEdits.isEmpty else { return unsafe pointee.request.authority }
+        return unsafe pointee.requestEdits.last(.authority) ?? pointee.request.authority
+    }
+
+    package var canRetry: Bool {
+        guard unsafe pointee.state != .responding, unsafe pointee.state != .tunnelling, unsafe !pointee.replay.isLost else { return false }
+        // A body that nobody kept can be sent again only if none of it went out.
+        return unsafe pointee.requestBytes == 0 || pointee.replay.limit > 0
+    }
+
+    /// The attempt asks for another protocol: the caller did, and no filter took the wish away.
+    package var offersUpgrade: Bool {
+        guard unsafe pointee.request.asksUpgrade else { return false }
+        if unsafe pointee.requestEdits.isEmpty { return true }
+        if case .untouched = unsafe pointee.requestEdits.answer(for: Upgrade.header) { return true }
+        return false
+    }
+}
+
+extension ExchangeStorage {
     /// Moves the heads out of the receive buffers into `memory`, so that a tunnel, which may idle for hours, holds no buffer meanwhile.
     ///
     /// `received` and `answered` are all the bytes that views of the two heads may point to; `memory` has room for both.

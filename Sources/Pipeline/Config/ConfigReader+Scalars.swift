@@ -24,7 +24,7 @@ extension ConfigReader {
                     "a control character may not stand in a string", offset..<offset + 1,
                     label: byte == 0x09 ? "write \\t" : "write \\u\(byte < 16 ? "000" : "00")\(String(byte, radix: 16))")
                 isGood = false
-                if offset < bytes.count { offset += 1 }
+                offset += 1
             default:
                 text.append(byte)
                 offset += 1

@@ -14,6 +14,8 @@ public struct ConfigReader {
     let bytes: [UInt8]
     let limits: ConfigLimits
     var offset: Int
+    /// Reading stops here: behind the text, or at once when there are enough problems. Whoever has seen a byte may still step over it.
+    private var end: Int
     var nodeCount = 0
     var problems: [ConfigProblem] = []
 
@@ -42,6 +44,7 @@ public struct ConfigReader {
         self.source = source
         self.limits = limits
         bytes = source.bytes
+        end = source.bytes.count
         offset = source.textStart
     }
 
@@ -58,7 +61,7 @@ public struct ConfigReader {
         }
         let root = value(depth: 0)
         skipTrivia()
-        if offset < bytes.count {
+        if current != nil {
             report("one value is enough: nothing may follow it", offset..<offset + 1, notes: ["several objects stand in a list: [ {…}, {…} ]"])
         }
         return root
@@ -227,7 +230,7 @@ public struct ConfigReader {
 
     // MARK: Reporting and skipping
 
-    var current: UInt8? { offset < bytes.count ? bytes[offset] : nil }
+    var current: UInt8? { offset < end ? bytes[offset] : nil }
 
     private func related(_ at: Int, _ label: String) -> ConfigProblem.Related {
         .init(source: source, range: at..<at + 1, label: label)
@@ -242,7 +245,7 @@ public struct ConfigReader {
             ConfigProblem(message, source: source, range: range, label: label, notes: notes, related: related))
         if problems.count == limits.problemsMax {
             problems[problems.count - 1].notes.append("\(limits.problemsMax) problems: the rest of the text was not read")
-            offset = bytes.count
+            end = 0
         }
     }
 

@@ -82,7 +82,7 @@ public struct Exchange: ~Copyable {
 
     /// Whether the stages below can be entered once more: all of the body that went out is still here, and no final
     /// response head has gone to the caller.
-    public var canRetry: Bool { unsafe storage.pointee.canRetry }
+    public var canRetry: Bool { unsafe storage.canRetry }
 
     /// Ends everything below this stage `after` the request has ended, with a `timedOut` failure at this stage.
     public func setDeadline(after duration: Nanoseconds, coversHeadOnly: Bool = false) {
@@ -138,17 +138,6 @@ public struct Connection: ~Copyable {
 }
 
 extension ExchangeStorage {
-    package var pathNow: Bytes {
-        guard !requestEdits.isEmpty, let target = requestEdits.last(.path) else { return unsafe request.path }
-        var end = 0
-        while end < target.count, target[end] != UInt8(ascii: "?") { end &+= 1 }
-        return unsafe Bytes(target.base, count: end)
-    }
-
-    package var authorityNow: Bytes {
-        unsafe requestEdits.isEmpty ? request.authority : requestEdits.last(.authority) ?? request.authority
-    }
-
     package mutating func editRequest(_ operation: Edit.Operation, _ name: HeaderName, _ value: Bytes) {
         if !requestEdits.append(operation, name, value, stage: stage, arena: &arena) { editFailed = true }
         // What the edit may have changed is found again at the next need.
@@ -157,12 +146,6 @@ extension ExchangeStorage {
 
     package mutating func editResponse(_ operation: Edit.Operation, _ name: HeaderName, _ value: Bytes) {
         if !responseEdits.append(operation, name, value, stage: stage, arena: &arena) { editFailed = true }
-    }
-
-    package var canRetry: Bool {
-        guard state != .responding, state != .tunnelling, !replay.isLost else { return false }
-        // A body that nobody kept can be sent again only if none of it went out.
-        return requestBytes == 0 || replay.limit > 0
     }
 
     package mutating func setDeadline(_ duration: Nanoseconds, coversHeadOnly: Bool) {

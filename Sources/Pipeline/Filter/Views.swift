@@ -174,7 +174,7 @@ public struct RequestView: ~Escapable, BitwiseCopyable {
 
     /// The canonical path, without the query; an edit shows.
     public var path: TextView {
-        @_lifetime(copy self) get { text(unsafe storage.pointee.pathNow) }
+        @_lifetime(copy self) get { text(unsafe storage.pathNow) }
     }
 
     public var query: TextView {
@@ -183,7 +183,7 @@ public struct RequestView: ~Escapable, BitwiseCopyable {
 
     /// Host, or the authority of an absolute-form target; an edit shows.
     public var authority: TextView {
-        @_lifetime(copy self) get { text(unsafe storage.pointee.authorityNow) }
+        @_lifetime(copy self) get { text(unsafe storage.authorityNow) }
     }
 
     public var headers: HeadersView {

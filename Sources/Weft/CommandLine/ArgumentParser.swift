@@ -35,7 +35,7 @@ package struct ArgumentParser: Sendable {
                 result.operands.append(word)
                 continue
             }
-            if word == "--help" || word == "-h" {
+            if Self.asksHelp(word) {
                 result.wantsHelp = true
                 return result
             }
@@ -57,7 +57,18 @@ package struct ArgumentParser: Sendable {
         return result
     }
 
+    /// The commands that share the first word, if help is asked about that word alone: `token --help`. Else none.
+    package func groupInQuestion(_ arguments: [String]) -> [Command] {
+        let flags = arguments.dropFirst()
+        guard let first = arguments.first, flags.contains(where: Self.asksHelp), flags.allSatisfy({ $0.hasPrefix("-") }) else { return [] }
+        let group = commands.filter { $0.words.first == first && !$0.isHidden }
+        return group.contains { $0.words == [first] } ? [] : group
+    }
+
     // MARK: Parts
+
+    private static func asksHelp(_ word: String) -> Bool { word == "--help" || word == "-h" }
+
 
     private func command(_ arguments: [String]) throws(CommandFailure) -> (Command, [String]) {
         guard let first = arguments.first else { throw .usage("a command is missing", hint: "weft help lists them") }

@@ -27,8 +27,13 @@ enum SnapshotOracle {
         try expect(again == snapshot, "written as \(written), which means something else")
         try expect(SnapshotCodec.encode(part, of: again) == written, "two texts of one part")
         try expect(SnapshotCodec.version(of: written).utf8.count == 16, "a version of another length")
-        for other in Snapshot.Part.allCases where other != part {
-            try expect(SnapshotCodec.encode(other, of: snapshot) == SnapshotCodec.encode(other, of: empty), "\(part) changed \(other)")
+        var others = snapshot
+        switch part {
+        case .chain: others.chain = empty.chain
+        case .traffic: others.traffic = empty.traffic
+        case .access: others.access = empty.access
+        case .trust: others.trust = empty.trust
         }
+        try expect(others == empty, "\(part) changed another part")
     }
 }

@@ -1,7 +1,18 @@
 import Pipeline
+import Synchronization
 
-/// Room that heads need beside their bytes, made once: a check runs a hundred thousand times a second.
-final class HeadRoom {
+/// Room that heads need beside their bytes, kept from one check to the next: to make it takes longer than most checks.
+///
+/// Tests check on many threads: a room belongs to whoever borrowed it.
+final class HeadRoom: @unchecked Sendable {
+    private static let kept = Mutex<[HeadRoom]>([])
+
+    static func borrow<Result>(_ body: (HeadRoom) throws -> Result) rethrows -> Result {
+        let room = kept.withLock { $0.popLast() } ?? HeadRoom()
+        defer { kept.withLock { $0.append(room) } }
+        return try body(room)
+    }
+
     let fields = UnsafeMutablePointer<HeaderField>.allocate(capacity: HTTP1Limits.fieldsMax)
     let scratch = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: HTTP1Limits.targetBytesMax)
     let output = UnsafeMutableRawBufferPointer.allocate(byteCount: 128 << 10, alignment: 1)

@@ -65,7 +65,7 @@ package enum NaiveHTTP {
             guard let lineEnd = try lineEnd(bytes, position) else { return result }
             let line = bytes[position..<lineEnd]
             let digits = line.prefix { hex($0) != nil }
-            guard !digits.isEmpty, digits.endIndex == lineEnd || line[digits.endIndex] == UInt8(ascii: ";") else { throw Malformed(reason: "chunk size") }
+            guard !digits.isEmpty, areExtensions(line[digits.endIndex...]) else { throw Malformed(reason: "chunk size") }
             var size = 0
             for digit in digits {
                 let (shifted, overflow) = size.multipliedReportingOverflow(by: 16)
@@ -165,6 +165,38 @@ package enum NaiveHTTP {
         return end
     }
 
+    /// §7.1.1: what stands behind a size. White space at the very end harms nobody.
+    private static func areExtensions(_ bytes: ArraySlice<UInt8>) -> Bool {
+        var rest = bytes
+        func take(_ isMeant: (UInt8) -> Bool) -> Bool {
+            let start = rest.startIndex
+            rest = rest.drop(while: isMeant)
+            return rest.startIndex > start
+        }
+        func takeSpace() { _ = take { $0 == 32 || $0 == 9 } }
+        while rest.first == UInt8(ascii: ";") {
+            rest = rest.dropFirst()
+            takeSpace()
+            guard take(isToken) else { return false }
+            takeSpace()
+            guard rest.first == UInt8(ascii: "=") else { continue }
+            rest = rest.dropFirst()
+            takeSpace()
+            if rest.first == UInt8(ascii: "\"") {
+                rest = rest.dropFirst()
+                while let byte = rest.first, byte != UInt8(ascii: "\"") { rest = rest.dropFirst(byte == UInt8(ascii: "\\") ? 2 : 1) }
+                guard !rest.isEmpty else { return false }
+                rest = rest.dropFirst()
+            } else if !take(isToken) {
+                return false
+            }
+            takeSpace()
+        }
+        return rest.isEmpty && bytes.allSatisfy(isText)
+    }
+
+    private static func isText(_ byte: UInt8) -> Bool { byte >= 32 && byte != 127 || byte == 9 }
+
     private static func field(_ line: ArraySlice<UInt8>) throws(Malformed) -> (name: [UInt8], value: [UInt8]) {
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { throw Malformed(reason: "no colon") }
         let name = line[..<colon]
@@ -172,7 +204,7 @@ package enum NaiveHTTP {
         var value = line[(colon + 1)...]
         while let first = value.first, first == 32 || first == 9 { value = value.dropFirst() }
         while let last = value.last, last == 32 || last == 9 { value = value.dropLast() }
-        guard value.allSatisfy({ $0 >= 32 && $0 != 127 || $0 == 9 }) else { throw Malformed(reason: "value") }
+        guard value.allSatisfy(isText) else { throw Malformed(reason: "value") }
         return (lowercased(name), Array(value))
     }
 

@@ -47,7 +47,10 @@ enum RequestOracle {
     // MARK: Reading
 
     static func read(_ cuts: Cuts, cut: Bool) throws -> Stream {
-        let room = HeadRoom()
+        try HeadRoom.borrow { try read(cuts, cut: cut, $0) }
+    }
+
+    private static func read(_ cuts: Cuts, cut: Bool, _ room: HeadRoom) throws -> Stream {
         var machine = ServerMachine()
         var head = RequestHead()
         head.headers = room.table

@@ -43,7 +43,10 @@ enum ResponseOracle {
     }
 
     static func read(_ cuts: Cuts, toHead: Bool, upgrade: Bool, cut: Bool) throws -> Response {
-        let room = HeadRoom()
+        try HeadRoom.borrow { try read(cuts, toHead: toHead, upgrade: upgrade, cut: cut, $0) }
+    }
+
+    private static func read(_ cuts: Cuts, toHead: Bool, upgrade: Bool, cut: Bool, _ room: HeadRoom) throws -> Response {
         var machine = ClientMachine()
         machine.begin(toHead ? .head : .get, asksUpgrade: upgrade)
         machine.wrote(1)

@@ -136,10 +136,10 @@ public final class HarnessExchange {
         demand(!hasHead, "an attempt after a response head went out")
         attempts += 1
         attemptOut = attempts
-        let path = storage.pointee.pathNow.string
+        let path = storage.pathNow.string
         answer.forwarded.append(
             ForwardedRequest(
-                method: request.method, path: path, authority: storage.pointee.authorityNow.string,
+                method: request.method, path: path, authority: storage.authorityNow.string,
                 headers: Self.lines(storage.pointee.request.headers, storage.pointee.requestEdits), body: storage.pointee.replay.bytes.string,
                 endpoint: endpoint, at: storage.pointee.now, service: service, version: version))
         return attemptOut

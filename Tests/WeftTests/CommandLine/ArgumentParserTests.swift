@@ -99,6 +99,16 @@ struct ArgumentParserTests {
         #expect(try parse("needy", "--help").wantsHelp)
         #expect(try parse("token", "create", "-h").wantsHelp)
     }
+
+    @Test("Help about a word that several commands begin with is about them all")
+    func groupHelp() {
+        let parser = ArgumentParser(Self.commands, environment: { _ in nil })
+        #expect(parser.groupInQuestion(["token", "--help"]).map(\.name) == ["token create", "token list"])
+        #expect(parser.groupInQuestion(["token", "--whatever", "-h"]).count == 2)
+        for words in [["token"], ["token", "create", "--help"], ["fetch", "--help"], ["nobody", "--help"], ["--help"], []] {
+            #expect(parser.groupInQuestion(words).isEmpty, "\(words)")
+        }
+    }
 }
 
 @Suite("The table of commands")

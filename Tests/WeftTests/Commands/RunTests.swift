@@ -51,6 +51,15 @@ struct RunTests {
         #expect(Transcript().run("config", "check", bad) == .configuration)
     }
 
+    @Test("The first word of several commands and --help is help about each of them", arguments: Set(CommandTable.all.filter { $0.words.count > 1 }.map(\.words[0])))
+    func groupHelp(word: String) {
+        let asked = Transcript()
+        let helped = Transcript()
+        #expect(asked.run(word, "--help") == .ok)
+        #expect(helped.run("help", word) == .ok)
+        #expect(!asked.out.isEmpty && asked.out == helped.out && asked.err.isEmpty)
+    }
+
     @Test("Data goes to standard output, trouble to standard error")
     func streams() {
         let good = Transcript()
