@@ -118,15 +118,7 @@ extension Downstream {
             refuse(fault, x)
             return false
         }
-        switch MaxForwards(x.pointee.request) {
-        case .unlimited, .hops: break
-        case .malformed:
-            refuse(.malformedMaxForwards, x)
-            return false
-        case .spent:
-            answerAsLast(x)
-            return false
-        }
+        if MaxForwards.isAsked(by: x.pointee.request.method), !mayGoOn(x) { return false }
         d.pointee.hasBegun = true
         d.pointee.responseEnded = false
         x.pointee.chain = chain
@@ -302,8 +294,18 @@ extension Downstream {
         if d.pointee.state == .open { close() }
     }
 
+    /// Whether an OPTIONS or a TRACE may go one hop further; if not, it is answered.
+    func mayGoOn(_ x: UnsafeMutablePointer<ExchangeStorage>) -> Bool {
+        switch MaxForwards(x.pointee.request) {
+        case .unlimited, .hops: return true
+        case .malformed: refuse(.malformedMaxForwards, x)
+        case .spent: answerAsLast(x)
+        }
+        return false
+    }
+
     /// A request that may go no further (RFC 9110 §7.6.2). A TRACE is not mirrored: that would show the caller what hops added.
-    func answerAsLast(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+    private func answerAsLast(_ x: UnsafeMutablePointer<ExchangeStorage>) {
         if x.pointee.request.method == .options {
             answerAndFinish(200, Bytes("a sidecar of the mesh: no more forwards"), ProxyError(.downstreamProtocol))
         } else {

@@ -45,7 +45,7 @@ package struct HopWriter: BitwiseCopyable {
             writesID = !Self.isRequestID(value)
             if writesID { unsafe Self.drop(Self.idName, of: head, from: &dropped) }
         }
-        if case .hops(let count, let line) = unsafe MaxForwards(head) {
+        if unsafe MaxForwards.isAsked(by: head.method), case .hops(let count, let line) = unsafe MaxForwards(head) {
             dropped.insert(line)
             forwards = count &- 1
         }

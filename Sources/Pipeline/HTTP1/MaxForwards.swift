@@ -13,9 +13,12 @@ package enum MaxForwards: BitwiseCopyable, Equatable {
     /// What is more than any way has hops.
     private static let most: UInt64 = 1_000_000
 
+    /// Whether it means anything; for nearly all requests this is all that needs to be known.
+    @inline(__always)
+    package static func isAsked(by method: Method) -> Bool { method == .options || method == .trace }
+
     package init(_ head: borrowing RequestHead) {
-        let method = unsafe head.method
-        let line = method == .options || method == .trace ? unsafe head.headers.firstIndex(of: Self.name) : -1
+        let line = unsafe Self.isAsked(by: head.method) ? head.headers.firstIndex(of: Self.name) : -1
         guard line >= 0 else {
             self = .unlimited
             return

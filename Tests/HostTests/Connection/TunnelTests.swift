@@ -68,7 +68,7 @@ private func tunnelsEnded(_ plane: Dataplane, _ why: String) -> Int {
 }
 
 private func soon(_ what: () -> Bool) -> Bool {
-    let end = Clock.monotonic() + .seconds(5)
+    let end = Clock.monotonic() + Patience.seconds(20)
     while !what() {
         guard Clock.monotonic() < end else { return false }
         usleep(2_000)
