@@ -2,6 +2,7 @@ import Glibc
 import Pipeline
 import Synchronization
 import Testing
+import WeftTesting
 
 @testable import Host
 
