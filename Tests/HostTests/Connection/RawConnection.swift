@@ -143,6 +143,7 @@ final class RawServer: Sendable {
     let address: SocketAddress
     private let descriptor: Int32
     private let accepted = Atomic<Int>(0)
+    private let isStopped = Atomic(false)
 
     /// - Parameter handle: serves one connection; its number counts from 0. The connection closes when it returns.
     init(_ handle: @escaping @Sendable (RawConnection, Int) -> Void) {
@@ -157,7 +158,11 @@ final class RawServer: Sendable {
         Self.spawn { [self] in
             while true {
                 let fd = accept(listener, nil, nil)
-                guard fd >= 0 else { return }
+                guard fd >= 0 else {
+                    // Here and not in `stop`: another server could have the number before this thread asks again, and lose callers to it.
+                    Glibc.close(listener)
+                    return
+                }
                 let number = accepted.add(1, ordering: .relaxed).oldValue
                 let connection = RawConnection(fd)
                 Self.spawn {
@@ -172,8 +177,8 @@ final class RawServer: Sendable {
 
     /// New connections are refused from now on.
     func stop() {
+        guard !isStopped.exchange(true, ordering: .relaxed) else { return }
         shutdown(descriptor, Int32(SHUT_RDWR))
-        Glibc.close(descriptor)
     }
 
     private final class Work: Sendable {
