@@ -10,9 +10,11 @@ extension Downstream {
         while d.pointee.state == .open, !d.pointee.tunnel.isOpen {
             d.pointee.resumesInput = false
             guard wantsInput else {
-                // What is out of the way on the other side makes room for more of a body.
+                // Nothing of it is to come: what it gave rise to leaves with that of other requests, at the end of the turn.
+                if d.pointee.hasBegun, let x = d.pointee.exchange, x.pointee.requestEnded { break }
+                // What is out of the way on the other side makes room for more.
                 settle()
-                guard d.pointee.state == .open, d.pointee.hasBegun, wantsInput else { return }
+                guard d.pointee.state == .open, wantsInput else { return }
                 continue
             }
             steps += 1
