@@ -200,10 +200,7 @@ extension Downstream {
     func prepareExchange() {
         let (memory, slot) = worker.w.pointee.takeExchange()
         let filters = withUnsafeMutablePointer(to: &d.pointee.filters) { $0 }
-        memory.storage.initialize(
-            to: ExchangeStorage(
-                chain: chain, actions: worker.w.pointee.ring, connection: filters, memory: memory, pool: worker.w.pointee.blocks,
-                random: Random(seed: 0), now: now))
+        memory.begin(chain, actions: worker.w.pointee.ring, connection: filters, pool: worker.w.pointee.blocks, now: now)
         memory.storage.pointee.owner = UnsafeMutableRawPointer(d)
         memory.storage.pointee.loop = UInt16(worker.w.pointee.index)
         memory.storage.pointee.slot = slot
