@@ -42,14 +42,14 @@ package struct PeerRecord: BitwiseCopyable {
 package struct ConnectionStorage: BitwiseCopyable {
     /// Nil: no identity we trust (`external` in policies).
     package var peer: UnsafePointer<PeerRecord>?
-    package var isTLS = false
-    /// For `x-forwarded-for`; none if it would mean nothing to others.
-    package var caller = CallerAddress()
     package var openedAt = Instant.zero
     package var bytesReceived: UInt64 = 0
     package var bytesSent: UInt64 = 0
     /// Which chain's connection phase it last passed, so that a swap repeats it.
     package var admittedBy: UInt64 = 0
+    /// For `x-forwarded-for`; none if it would mean nothing to others.
+    package var caller = CallerAddress()
+    package var isTLS = false
     /// The service's port it came in by; 0: not known.
     package var servicePort: UInt16 = 0
 
