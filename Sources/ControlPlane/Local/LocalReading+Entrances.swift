@@ -16,13 +16,19 @@ extension LocalReading {
                         notes: ["say where it listens: \"application\": \"127.0.0.1:8080\", or \"unix:/path\""]))
             }
         }
+        for (index, stream) in file.tcp.enumerated() {
+            guard let at = listener(stream.address, stream.node["address"], "tcp[\(index)].address", &taken),
+                let application = address(stream.application, stream.node["application"], "tcp[\(index)].application")
+            else { continue }
+            settings.entrances.streams.append(.init(port: stream.port, address: at, application: application))
+        }
         settings.application = address(file.application, file.node["application"], "application")
         settings.entrances.proxy = lent(file.proxy, file.node["proxy"], "proxy", &taken)
         for (index, outbound) in file.outbound.enumerated() {
             guard let address = lent(outbound.address, outbound.node["address"], "outbound[\(index)].address", &taken) else { continue }
             settings.entrances.outbound.append(
                 Dataplane.Entrances.Outbound(
-                    service: outbound.service, namespace: outbound.namespace ?? file.service.namespace, address: address))
+                    service: outbound.service, namespace: outbound.namespace ?? file.service.namespace, port: outbound.port, address: address))
         }
         settings.admin = listener(file.admin, file.node["admin"], "admin", &taken)
         if let admin = settings.admin, !admin.isLoopback {
@@ -41,11 +47,35 @@ extension LocalReading {
                 problems.append(missing(key, among: services, at: node, path: path, near: key.namespace))
                 continue
             }
-            if !service.speaksHTTP {
-                problems.append(ConfigProblem("\(key) has no port for http: NOT SERVED", at: node, path: path))
+            if let port = outbound.port, port != service.httpPort, !service.tcpPorts.contains(port) {
+                let served = (service.httpPort.map { [$0] } ?? []) + service.tcpPorts
+                problems.append(
+                    ConfigProblem(
+                        "\(key) serves no port \(port)", at: outbound.node["port"] ?? node, path: "outbound[\(index)].port",
+                        notes: ["its ports: \(served.map { "\($0)" }.joined(separator: ", "))"]))
             } else if let own, !snapshot.traffic.services.contains(where: { $0.name == key.name && $0.namespace == key.namespace }) {
                 problems.append(ConfigProblem("\(key) is not among the reachableServices of \(own.key)", at: node, path: path))
             }
+        }
+    }
+
+    /// Each port of raw streams is one of the own Service, if that is known.
+    mutating func streams(_ own: ServiceResource?) {
+        var first: [Int: ConfigNode] = [:]
+        for (index, stream) in file.tcp.enumerated() {
+            let node = stream.node["port"] ?? stream.node, path = "tcp[\(index)].port"
+            if let known = first[stream.port] {
+                problems.append(
+                    ConfigProblem(
+                        "port \(stream.port) stands here twice", at: node, path: path, label: "again",
+                        related: .init(source: known.source, range: known.range, label: "first")))
+            }
+            first[stream.port] = first[stream.port] ?? node
+            guard let own, !own.tcpPorts.contains(stream.port) else { continue }
+            problems.append(
+                ConfigProblem(
+                    "\(own.key) has no port \(stream.port) with protocol tcp: nobody would call it", at: node, path: path,
+                    notes: ["its ports: \(own.ports.map { "\($0.port) \($0.protocol.rawValue)" }.joined(separator: ", "))"]))
         }
     }
 

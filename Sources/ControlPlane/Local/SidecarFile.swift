@@ -34,15 +34,31 @@ struct SidecarFile: ConfigRecord {
         }
     }
 
+    struct TCP: ConfigRecord {
+        let port: Int
+        let address: String
+        let application: String
+        let node: ConfigNode
+
+        init(_ fields: inout ConfigFields) {
+            port = fields.read("port", "Of the service, which has it with protocol tcp.", .in(1...65535))
+            address = fields.read("address", "Where callers' sidecars come in: host:port.", .nonEmpty)
+            application = fields.read("application", "Where the application serves it: host:port, or unix:/path.", .nonEmpty)
+            node = fields.node
+        }
+    }
+
     struct Outbound: ConfigRecord {
         let service: String
         let namespace: String?
+        let port: Int?
         let address: String
         let node: ConfigNode
 
         init(_ fields: inout ConfigFields) {
             service = fields.read("service", "The service that this local port leads to.", .label)
             namespace = fields.read("namespace", "Its namespace; the sidecar's own, if left out.", .label)
+            port = fields.read("port", "Which of its ports; by default the one for http, or its first.", .in(1...65535))
             address = fields.read("address", "Where the application calls it: host:port, or unix:/path.", .nonEmpty)
             node = fields.node
         }
@@ -75,6 +91,7 @@ struct SidecarFile: ConfigRecord {
     let workers: Int
     let seed: Int?
     let inbound: Inbound?
+    let tcp: [TCP]
     let proxy: String?
     let outbound: [Outbound]
     let application: String?
@@ -94,6 +111,7 @@ struct SidecarFile: ConfigRecord {
         seed = fields.read(
             "seed", "Makes random choices (versions, endpoints, back-offs) repeatable, for tests.", .in(0...9_007_199_254_740_991))
         inbound = fields.read("inbound", "The port in front of the application.")
+        tcp = fields.read("tcp", default: [], "Ports of the service for raw streams, each in front of the application that serves it.", .count(0...64))
         proxy = fields.read("proxy", "The HTTP proxy port for the application (HTTP_PROXY).")
         outbound = fields.read("outbound", default: [], "One local port per service the application calls.", .count(0...256))
         application = fields.read("application", "Where the application listens: host:port, or unix:/path.")

@@ -131,6 +131,7 @@ extension Downstream {
 
     func idled() {
         switch d.pointee.state {
+        case .sniffing where d.pointee.isStream && worker.w.pointee.acceptsPlaintext: takeStreamInTheClear()
         case .sniffing, .handshaking:
             worker.w.pointee.stats.timeouts.increment()
             close()

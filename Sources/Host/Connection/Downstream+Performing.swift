@@ -26,7 +26,7 @@ extension Downstream {
             case .sendReply: sendReply(x)
             case .cutDownstream:
                 d.pointee.machine.abort()
-                d.pointee.tunnel.isCut = d.pointee.tunnel.isOpen
+                d.pointee.tunnel.isCut = d.pointee.tunnel.isOpen || d.pointee.isStream
             case .setTimer(let deadline):
                 d.pointee.exchangeDeadline = deadline
                 armTimer()
@@ -39,6 +39,7 @@ extension Downstream {
         guard let pool = worker.pool(of: x.pointee.endpoint) else {
             return ChainRun(x).attemptFailed(ProxyError(.noEndpoint, isProvablyUnsent: true), at: now)
         }
+        if x.pointee.isStream { return connectStream(x, pool) }
         attempt(x, over: pool, fresh: false)
     }
 
@@ -127,7 +128,7 @@ extension Downstream {
             x.pointee.upstream = nil
             Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).cancel()
         }
-        let old = x.pointee.chain, failure = x.pointee.error
+        let old = x.pointee.chain, failure = x.pointee.error, reason = x.pointee.reason
         d.pointee.isOverByWish = x.pointee.requestEnded && !x.pointee.request.keepsAlive
         x.pointee.arena.freeAll()
         worker.w.pointee.giveExchange(x)
@@ -143,6 +144,7 @@ extension Downstream {
             worker.releaseRetiredChains()
             return close()
         }
+        if d.pointee.isStream { streamFailed(failure, reason) }
         if old != chain { worker.releaseRetiredChains() }
         guard d.pointee.responseEnded else {
             // Cut, or nobody is left to answer. What the service did say leaves first: head, body and end may have come at once.

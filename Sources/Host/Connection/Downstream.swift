@@ -19,6 +19,10 @@ struct DownstreamStorage {
     let isInbound: Bool
     let listener: Int32
     let wayIn: Listening.Kind
+    /// It carries a raw stream, not HTTP.
+    let isStream: Bool
+    /// Of its pair, once it is a tunnel.
+    var streamCounters: StreamCounters?
     var transport: Transport
     var registration = EventLoop.Registration.none
     var state = State.open
@@ -89,6 +93,7 @@ struct Downstream: BitwiseCopyable {
         d.initialize(
             to: DownstreamStorage(
                 worker: worker, isInbound: listening.kind == .inbound, listener: listening.index, wayIn: listening.kind,
+                isStream: listening.isStream || listening.kind == .service && worker.w.pointee.leadsToStream(listening.index),
                 transport: Transport(plain: descriptor), trustEpoch: worker.w.pointee.trustEpoch))
         d.pointee.state = listening.kind == .inbound && !listening.isPlain ? .sniffing : .open
         do {
@@ -100,6 +105,9 @@ struct Downstream: BitwiseCopyable {
             return
         }
         d.pointee.filters.openedAt = worker.w.pointee.loop.now
+        d.pointee.filters.isStream = d.pointee.isStream
+        d.pointee.filters.servicePort = listening.servicePort
+        d.pointee.filters.application = listening.application
         let caller = peer.caller
         // The application's own address says nothing to anyone on another host.
         if listening.kind == .inbound || !caller.isLoopback { d.pointee.filters.caller = caller }
@@ -112,6 +120,12 @@ struct Downstream: BitwiseCopyable {
         worker.w.pointee.stats.downstreamOpened.increment()
         worker.w.pointee.stats.downstreamActive.increment()
         let connection = Downstream(d)
+        if d.pointee.isStream {
+            // Nothing is waited for where nothing has to be found out: the service may be the one that speaks first.
+            if d.pointee.state == .open { return connection.opened() }
+            return connection.awaitUntil(
+                worker.w.pointee.acceptsPlaintext ? worker.w.pointee.bounds.detectTime : worker.w.pointee.bounds.handshakeTime)
+        }
         connection.awaitUntil(
             d.pointee.state == .open ? worker.w.pointee.bounds.downstreamIdleTime : worker.w.pointee.bounds.handshakeTime)
     }
@@ -129,9 +143,11 @@ struct Downstream: BitwiseCopyable {
     func handle(_ readiness: Readiness) {
         if readiness.intersection([.peerFinished, .hungUp, .failed]) != [] { d.pointee.endIsNear = true }
         switch d.pointee.state {
+        case .sniffing where d.pointee.isStream: sniffStream()
         case .sniffing: sniff()
         case .handshaking: shakeHands()
         case .open where d.pointee.tunnel.isOpen: Tunnel(d)?.handle(readiness, of: .caller)
+        case .open where d.pointee.isStream: streamIsReady(readiness)
         case .open, .closing:
             let directions = d.pointee.transport.directions(for: readiness)
             if directions.read { d.pointee.canRead = true }
@@ -211,6 +227,10 @@ struct Downstream: BitwiseCopyable {
             close()
         case .done:
             d.pointee.filters.isTLS = true
+            if d.pointee.isStream, !d.pointee.transport.speaks(Self.streamProtocol) {
+                worker.w.pointee.stats.handshakeFailures.increment()
+                return refuseStream("TLS without ALPN weft-tcp")
+            }
             if let identity = d.pointee.transport.peerIdentity { d.pointee.filters.peer = Peers.record(of: identity.id, worker.w.pointee.context.labels) }
             countForPair()
             opened()
@@ -230,6 +250,7 @@ struct Downstream: BitwiseCopyable {
     func opened() {
         d.pointee.state = .open
         guard admitted() else { return }
+        if d.pointee.isStream { return beginStream() }
         awaitUntil(worker.w.pointee.bounds.downstreamIdleTime)
         d.pointee.canRead = true
         pump()
@@ -244,7 +265,11 @@ struct Downstream: BitwiseCopyable {
         let generation = chain.pointee.generation
         guard d.pointee.filters.admittedBy != generation else { return true }
         let connection = Connection(withUnsafeMutablePointer(to: &d.pointee.filters) { $0 }, now: now)
-        if case .refuse = chain.pointee.admit(connection) {
+        if case .refuse(let reason) = chain.pointee.admit(connection) {
+            if d.pointee.isStream {
+                refuseStream(reason)
+                return false
+            }
             worker.w.pointee.stats.downstreamRefused.increment()
             close()
             return false

@@ -41,6 +41,21 @@ extension Chain {
     }
 
     @inline(never)
+    borrowing func callStream(_ entry: Int, _ scope: Int, _ x: UnsafeMutablePointer<ExchangeStorage>) -> StreamVerdict {
+        unsafe streams.filters[scope &* streams.count &+ entry].onStream(Exchange(x))
+    }
+
+    @inline(never)
+    borrowing func callStreamOpen(_ entry: Int, _ scope: Int, _ x: UnsafeMutablePointer<ExchangeStorage>) {
+        unsafe streams.filters[scope &* streams.count &+ entry].onStreamOpen(Exchange(x))
+    }
+
+    @inline(never)
+    borrowing func callStreamOutcome(_ entry: Int, _ scope: Int, _ x: UnsafeMutablePointer<ExchangeStorage>, _ outcome: Outcome) {
+        unsafe streams.filters[scope &* streams.count &+ entry].onOutcome(Exchange(x), outcome)
+    }
+
+    @inline(never)
     borrowing func resolve(_ x: UnsafeMutablePointer<ExchangeStorage>) -> Destination {
         unsafe router.resolve(Exchange(x))
     }

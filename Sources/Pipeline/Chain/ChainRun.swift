@@ -74,6 +74,7 @@ package struct ChainRun {
     package func attemptFailed(_ error: ProxyError, at now: Instant) {
         unsafe x.pointee.now = now
         switch unsafe x.pointee.state {
+        case .waiting where unsafe x.pointee.isStream: streamAttemptFailed(error)
         case .waiting:
             unsafe climbFailure(error, below: Int(x.pointee.reached))
         case .responding, .tunnelling:
@@ -192,7 +193,7 @@ package struct ChainRun {
 
     /// Opens the passes of all stages up to and including `stage`, under the settings that hold now.
     @inline(__always)
-    private func enter(through stage: Int) {
+    func enter(through stage: Int) {
         if unsafe !x.pointee.isResolved { resolve() }
         var next = unsafe Int(x.pointee.reached)
         guard next <= stage else { return }
@@ -497,6 +498,7 @@ package struct ChainRun {
     /// Gives every open pass at or below `stage` its outcome, bottom-up.
     private func endPasses(from stage: Int, _ kind: Outcome.Kind) {
         guard unsafe Int(x.pointee.reached) > stage else { return }
+        if unsafe x.pointee.isStream { return endStreamPasses(from: stage, kind) }
         let chain = unsafe x.pointee.chain
         let outcome = unsafe Outcome(kind: kind, status: x.pointee.response.status, error: x.pointee.error)
         var entry = unsafe Int(chain.pointee.outcome.start[Int(x.pointee.reached)]) - 1

@@ -52,6 +52,10 @@ package struct ConnectionStorage: BitwiseCopyable {
     package var admittedBy: UInt64 = 0
     /// The service's port it came in by; 0: not known.
     package var servicePort: UInt16 = 0
+    /// It carries no messages but a raw stream (TCP).
+    package var isStream = false
+    /// What stands behind the inbound port it came in by, as a label in `EndpointDirectory`.
+    package var application = EndpointDirectory.application
 
     package init() {}
 }
@@ -173,6 +177,8 @@ package struct ExchangeStorage: BitwiseCopyable {
     /// All of that direction has been passed on, and its end.
     package var tunnelRequestEnded = false
     package var tunnelResponseEnded = false
+    /// A raw stream (`ChainRun+Stream`): a tunnel from its first byte, without heads.
+    package var isStream = false
 
     // Destination and attempt.
     package var destination = Destination()

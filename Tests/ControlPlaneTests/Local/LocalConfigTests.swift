@@ -119,11 +119,12 @@ struct LocalConfigTests {
                 {"service":"\#(service)","address":"127.0.0.1:0"}],"resources":[
                 {"kind":"Service","name":"order","ports":[{"port":80}]\#(more)},{"kind":"Service","name":"payment","ports":[{"port":80}]},
                 {"kind":"Service","name":"db","ports":[{"port":5432,"protocol":"tcp"}]}]}
-                """#).filter { !$0.contains("speaks tcp") }
+                """#)
         }
         #expect(try found("payment") == [])
         #expect(try found("paymnet") == ["2 there is no service \"paymnet\" → payment"])
-        #expect(try found("db") == ["2 Service \"db\" has no port for http: NOT SERVED"])
+        #expect(try found("db") == [])
+        #expect(try found("db\",\"port\":80,\"namespace\":\"default") == ["2 Service \"db\" serves no port 80"])
         #expect(try found("payment", #","reachableServices":[]"#) == ["2 Service \"payment\" is not among the reachableServices of Service \"order\""])
     }
 
