@@ -111,7 +111,7 @@ struct SidecarFile: ConfigRecord {
         seed = fields.read(
             "seed", "Makes random choices (versions, endpoints, back-offs) repeatable, for tests.", .in(0...9_007_199_254_740_991))
         inbound = fields.read("inbound", "The port in front of the application.")
-        tcp = fields.read("tcp", default: [], "Ports of the service for raw streams, each in front of the application that serves it.", .count(0...64))
+        tcp = fields.read("tcp", default: [], "Ports of the service for raw streams, each in front of the application that serves it.", .count(0...63))
         proxy = fields.read("proxy", "The HTTP proxy port for the application (HTTP_PROXY).")
         outbound = fields.read("outbound", default: [], "One local port per service the application calls.", .count(0...256))
         application = fields.read("application", "Where the application listens: host:port, or unix:/path.")

@@ -162,6 +162,8 @@ struct SidecarPlan {
             guard !streams.contains(where: { $0.port == port }) else { throw .usage("--tcp: port \(port) stands there twice", hint: "one application per port") }
             streams.append(.init(port: port, address: own, application: application))
         }
+        // With the port for http as many as a sidecar may register.
+        guard streams.count < PushLimits.endpointsMax else { throw .usage("--tcp: \(streams.count) ports", hint: "at most \(PushLimits.endpointsMax - 1)") }
         return streams
     }
 
