@@ -8,7 +8,9 @@ extension LocalReading {
         if let inbound = file.inbound {
             settings.entrances.inbound = listener(inbound.address, inbound.node["address"], "inbound.address", &taken)
             settings.entrances.inboundIsPlain = inbound.plaintext
-            settings.entrances.trustedProxies = ranges(inbound)
+            settings.entrances.trustedProxies = ranges(inbound.trustedProxies, inbound.node, "inbound")
+            settings.entrances.inboundTakesProxyHeader = inbound.takesProxyProtocol
+            proxies(inbound.takesProxyProtocol, inbound.trustedProxies, inbound.node, "inbound")
             if file.application == nil {
                 problems.append(
                     ConfigProblem(
@@ -20,7 +22,12 @@ extension LocalReading {
             guard let at = listener(stream.address, stream.node["address"], "tcp[\(index)].address", &taken),
                 let application = address(stream.application, stream.node["application"], "tcp[\(index)].application")
             else { continue }
-            settings.entrances.streams.append(.init(port: stream.port, address: at, application: application))
+            var entrance = Dataplane.Entrances.Stream(port: stream.port, address: at, application: application)
+            entrance.trustedProxies = ranges(stream.trustedProxies, stream.node, "tcp[\(index)]")
+            entrance.takesProxyHeader = stream.takesProxyProtocol
+            entrance.sendsProxyHeader = stream.sendsProxyProtocol
+            proxies(stream.takesProxyProtocol, stream.trustedProxies, stream.node, "tcp[\(index)]")
+            settings.entrances.streams.append(entrance)
         }
         settings.application = address(file.application, file.node["application"], "application")
         settings.entrances.proxy = lent(file.proxy, file.node["proxy"], "proxy", &taken)
@@ -79,11 +86,20 @@ extension LocalReading {
         }
     }
 
-    private mutating func ranges(_ inbound: SidecarFile.Inbound) -> [AddressRange] {
-        let nodes = inbound.node["trustedProxies"]?.elements ?? []
+    /// Whoever may say where a connection came from is named, and says it.
+    private mutating func proxies(_ takesHeader: Bool, _ named: [String], _ node: ConfigNode, _ path: String) {
+        guard takesHeader, named.isEmpty else { return }
+        problems.append(
+            ConfigProblem(
+                "PROXY headers are believed of nobody: trustedProxies is empty", at: node["proxyProtocolIn"] ?? node, path: "\(path).proxyProtocolIn",
+                notes: ["name the proxies in front of this port in \"trustedProxies\""]))
+    }
+
+    private mutating func ranges(_ texts: [String], _ owner: ConfigNode, _ place: String) -> [AddressRange] {
+        let nodes = owner["trustedProxies"]?.elements ?? []
         var ranges: [AddressRange] = []
-        for (index, text) in inbound.trustedProxies.enumerated() {
-            let node = index < nodes.count ? nodes[index] : inbound.node, path = "inbound.trustedProxies[\(index)]"
+        for (index, text) in texts.enumerated() {
+            let node = index < nodes.count ? nodes[index] : owner, path = "\(place).trustedProxies[\(index)]"
             guard let range = AddressRange(text) else {
                 problems.append(
                     ConfigProblem(

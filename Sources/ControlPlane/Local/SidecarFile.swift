@@ -21,6 +21,7 @@ struct SidecarFile: ConfigRecord {
         let address: String
         let plaintext: Bool
         let trustedProxies: [String]
+        let takesProxyProtocol: Bool
         let node: ConfigNode
 
         init(_ fields: inout ConfigFields) {
@@ -30,6 +31,8 @@ struct SidecarFile: ConfigRecord {
                 "trustedProxies", default: [],
                 "Addresses or ranges, such as 10.0.0.0/8, of proxies in front that prove no identity and whose x-forwarded-for is believed.",
                 .count(0...64))
+            takesProxyProtocol = fields.read(
+                "proxyProtocolIn", default: false, "Those proxies begin each connection with a PROXY header of version 2; without it they are closed.")
             node = fields.node
         }
     }
@@ -38,12 +41,21 @@ struct SidecarFile: ConfigRecord {
         let port: Int
         let address: String
         let application: String
+        let trustedProxies: [String]
+        let takesProxyProtocol: Bool
+        let sendsProxyProtocol: Bool
         let node: ConfigNode
 
         init(_ fields: inout ConfigFields) {
             port = fields.read("port", "Of the service, which has it with protocol tcp.", .in(1...65535))
             address = fields.read("address", "Where callers' sidecars come in: host:port.", .nonEmpty)
             application = fields.read("application", "Where the application serves it: host:port, or unix:/path.", .nonEmpty)
+            trustedProxies = fields.read(
+                "trustedProxies", default: [], "Addresses or ranges of proxies in front that may say where a connection came from.", .count(0...64))
+            takesProxyProtocol = fields.read(
+                "proxyProtocolIn", default: false, "Those proxies begin each connection with a PROXY header of version 2; without it they are closed.")
+            sendsProxyProtocol = fields.read(
+                "proxyProtocolOut", default: false, "Tell the application where each connection came from, in a PROXY header of version 2.")
             node = fields.node
         }
     }

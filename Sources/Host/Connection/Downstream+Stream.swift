@@ -94,9 +94,23 @@ extension Downstream {
     func openStream(_ x: UnsafeMutablePointer<ExchangeStorage>) {
         guard isStillTrusted else { return close() }
         guard admitted() else { return }
+        if d.pointee.sendsProxyHeader { introduce(to: x) }
         ChainRun(x).streamConnected(at: now)
         perform()
         Tunnel(d)?.relay()
+    }
+
+    /// The application's first bytes say where the caller is.
+    private func introduce(to x: UnsafeMutablePointer<ExchangeStorage>) {
+        guard let upstream = x.pointee.upstream?.assumingMemoryBound(to: UpstreamStorage.self) else { return }
+        var header = ProxyHeader()
+        header.source = d.pointee.filters.caller
+        header.sourcePort = d.pointee.callerPort
+        if let own = Socket.localAddress(d.pointee.transport.descriptor) { (header.destination, header.destinationPort) = (own.caller, own.port) }
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ProxyHeader.writtenMax) { space in
+            guard let base = space.baseAddress else { return }
+            upstream.pointee.output.append(Bytes(base, count: header.write(to: base)), &worker.w.pointee.buffers)
+        }
     }
 
     /// It ended before it was a tunnel: the caller sees a reset, the log why.
@@ -129,9 +143,17 @@ extension Downstream {
     /// For the log.
     var streamText: String {
         guard d.pointee.isInbound else { return "a tcp connection of the application" }
-        let caller = Socket.peerAddress(d.pointee.transport.descriptor).map { "\($0)" } ?? "nowhere"
         let name = d.pointee.filters.peer?.pointee.spiffeID.string ?? (d.pointee.filters.isTLS ? "without an id" : "without an identity")
-        return "a tcp connection to port \(d.pointee.filters.servicePort) from \(caller), \(name),"
+        return "a tcp connection to port \(d.pointee.filters.servicePort) from \(d.pointee.callerText), \(name),"
+    }
+}
+
+extension DownstreamStorage {
+    /// For the log: the address that a proxy named, else the socket's.
+    var callerText: String {
+        guard !filters.caller.isNone else { return "nowhere" }
+        let text = filters.caller.description
+        return filters.caller.isIPv6 ? "[\(text)]:\(callerPort)" : "\(text):\(callerPort)"
     }
 }
 

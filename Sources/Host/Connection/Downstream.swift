@@ -3,6 +3,8 @@ internal import Pipeline
 /// One connection of a caller. Plain data, confined to its loop; `Downstream` is the pointer with the verbs.
 struct DownstreamStorage {
     enum State: UInt8 {
+        /// Waiting for the PROXY header with which a trusted proxy begins.
+        case introducing
         /// Waiting for the first byte to tell TLS from plaintext.
         case sniffing
         case handshaking
@@ -21,6 +23,10 @@ struct DownstreamStorage {
     let wayIn: Listening.Kind
     /// It carries a raw stream, not HTTP.
     let isStream: Bool
+    /// The application behind is told where the caller is, in a PROXY header.
+    let sendsProxyHeader: Bool
+    /// The caller's, beside `filters.caller`.
+    var callerPort: UInt16 = 0
     /// Of its pair, once it is a tunnel.
     var streamCounters: StreamCounters?
     var transport: Transport
@@ -31,6 +37,8 @@ struct DownstreamStorage {
     var endIsNear = false
     /// Its address is one of those that may say where requests came from.
     var isTrustedProxy = false
+    /// Whoever connects is taken as it comes: no TLS, no identity.
+    var isPlain = false
     /// The caller does not take what is written.
     var isStalled = false
     /// It finished sending without a word: see `leave`.
@@ -94,8 +102,8 @@ struct Downstream: BitwiseCopyable {
             to: DownstreamStorage(
                 worker: worker, isInbound: listening.kind == .inbound, listener: listening.index, wayIn: listening.kind,
                 isStream: listening.isStream || listening.kind == .service && worker.w.pointee.leadsToStream(listening.index),
+                sendsProxyHeader: listening.sendsProxyHeader,
                 transport: Transport(plain: descriptor), trustEpoch: worker.w.pointee.trustEpoch))
-        d.pointee.state = listening.kind == .inbound && !listening.isPlain ? .sniffing : .open
         do {
             d.pointee.registration = try worker.w.pointee.loop.register(descriptor, onEvent, UnsafeMutableRawPointer(d))
         } catch {
@@ -112,6 +120,9 @@ struct Downstream: BitwiseCopyable {
         // The application's own address says nothing to anyone on another host.
         if listening.kind == .inbound || !caller.isLoopback { d.pointee.filters.caller = caller }
         for range in listening.trustedProxies where range.contains(caller) { d.pointee.isTrustedProxy = true }
+        d.pointee.callerPort = peer.port
+        d.pointee.isPlain = listening.isPlain || listening.kind != .inbound
+        d.pointee.state = listening.takesProxyHeader && d.pointee.isTrustedProxy ? .introducing : d.pointee.isPlain ? .open : .sniffing
         d.pointee.next = worker.w.pointee.connections
         worker.w.pointee.connections?.pointee.previous = d
         if worker.w.pointee.oldestConnection == nil { worker.w.pointee.oldestConnection = d }
@@ -123,8 +134,7 @@ struct Downstream: BitwiseCopyable {
         if d.pointee.isStream {
             // Nothing is waited for where nothing has to be found out: the service may be the one that speaks first.
             if d.pointee.state == .open { return connection.opened() }
-            return connection.awaitUntil(
-                worker.w.pointee.acceptsPlaintext ? worker.w.pointee.bounds.detectTime : worker.w.pointee.bounds.handshakeTime)
+            return connection.awaitUntil(connection.firstByteTime)
         }
         connection.awaitUntil(
             d.pointee.state == .open ? worker.w.pointee.bounds.downstreamIdleTime : worker.w.pointee.bounds.handshakeTime)
@@ -138,11 +148,18 @@ struct Downstream: BitwiseCopyable {
         Downstream(context.assumingMemoryBound(to: DownstreamStorage.self)).timeOut()
     }
 
+    /// For a caller's first byte.
+    private var firstByteTime: Nanoseconds {
+        let mayBeSilent = d.pointee.isStream && d.pointee.state == .sniffing && worker.w.pointee.acceptsPlaintext
+        return mayBeSilent ? worker.w.pointee.bounds.detectTime : worker.w.pointee.bounds.handshakeTime
+    }
+
     // MARK: Events
 
     func handle(_ readiness: Readiness) {
         if readiness.intersection([.peerFinished, .hungUp, .failed]) != [] { d.pointee.endIsNear = true }
         switch d.pointee.state {
+        case .introducing: takeProxyHeader()
         case .sniffing where d.pointee.isStream: sniffStream()
         case .sniffing: sniff()
         case .handshaking: shakeHands()
@@ -192,6 +209,39 @@ struct Downstream: BitwiseCopyable {
         guard case .finishResponse = d.pointee.machine.receivedEnd() else { return gone() }
         d.pointee.isLeaving = true
         awaitUntil(min(worker.w.pointee.bounds.leaveTime, worker.w.pointee.bounds.bodyProgressTime))
+    }
+
+    /// A proxy that the operator named says where the connection came from; nothing of it is believed but addresses. Without the
+    /// header, or with one that cannot be read, it is closed: what follows would be taken for the application's bytes.
+    private func takeProxyHeader() {
+        guard let scratch = worker.w.pointee.scratch.baseAddress else { return close() }
+        switch Socket.peek(d.pointee.transport.descriptor, into: scratch, count: min(worker.w.pointee.scratch.count, ProxyHeader.bytesMax)) {
+        case .wouldBlock: return
+        case .closed, .failed: return close()
+        case .bytes(let seen):
+            switch ProxyHeader.read(Bytes(scratch, count: seen)) {
+            case .needMore: if d.pointee.endIsNear { close() }
+            case .malformed:
+                worker.w.pointee.stats.protocolErrors.increment()
+                worker.logStream("a connection from \(d.pointee.callerText), a trusted proxy, does not begin with a PROXY header of version 2")
+                close()
+            case .header(let header, let count):
+                guard case .bytes(count) = Socket.read(d.pointee.transport.descriptor, into: scratch, count: count) else { return close() }
+                if !header.source.isNone {
+                    d.pointee.filters.caller = header.source
+                    d.pointee.callerPort = header.sourcePort
+                }
+                introduced()
+            }
+        }
+    }
+
+    /// The connection's own bytes begin.
+    private func introduced() {
+        d.pointee.state = d.pointee.isPlain ? .open : .sniffing
+        if d.pointee.isPlain { return opened() }
+        awaitUntil(firstByteTime)
+        if d.pointee.isStream { sniffStream() } else { sniff() }
     }
 
     func sniff() {

@@ -35,6 +35,12 @@ package final class Dataplane {
             package var port: Int
             package var address: SocketAddress
             package var application: SocketAddress
+            /// Proxies in front of it that prove no identity.
+            package var trustedProxies: [AddressRange] = []
+            /// Those begin each connection with a PROXY header of version 2; one that does not is closed.
+            package var takesProxyHeader = false
+            /// The application is sent one with each connection.
+            package var sendsProxyHeader = false
 
             package init(port: Int, address: SocketAddress, application: SocketAddress) {
                 self.port = port
@@ -49,6 +55,8 @@ package final class Dataplane {
         /// Proxies in front of the inbound port that are no peers of the mesh, such as an ingress: what they say about where a
         /// request came from (`x-forwarded-for` and its kin, never identities) is believed and passed on.
         package var trustedProxies: [AddressRange] = []
+        /// Those begin each connection with a PROXY header of version 2; one that does not is closed.
+        package var inboundTakesProxyHeader = false
         package var proxy: SocketAddress?
         package var outbound: [Outbound] = []
         package var streams: [Stream] = []
@@ -160,7 +168,8 @@ package final class Dataplane {
         }
         if let inbound = entrances.inbound {
             addresses.inbound = try listen(
-                Listening(kind: .inbound, index: index, isPlain: entrances.inboundIsPlain, trustedProxies: entrances.trustedProxies),
+                Listening(kind: .inbound, index: index, isPlain: entrances.inboundIsPlain, trustedProxies: entrances.trustedProxies,
+                    takesProxyHeader: entrances.inboundTakesProxyHeader),
                 at: inbound)
         }
         addresses.streams = try entrances.streams.map { stream in
@@ -168,8 +177,9 @@ package final class Dataplane {
             guard let application = context.endpoints.label(of: record) else { throw SystemError(0, "too many endpoints") }
             return try listen(
                 Listening(
-                    kind: .inbound, index: -1, isPlain: entrances.inboundIsPlain, isStream: true, servicePort: UInt16(clamping: stream.port),
-                    application: application), at: stream.address)
+                    kind: .inbound, index: -1, isPlain: entrances.inboundIsPlain, trustedProxies: stream.trustedProxies, isStream: true,
+                    servicePort: UInt16(clamping: stream.port), application: application, takesProxyHeader: stream.takesProxyHeader,
+                    sendsProxyHeader: stream.sendsProxyHeader), at: stream.address)
         }
     }
 

@@ -15,6 +15,10 @@ struct Listening: Sendable {
     var isStream = false
     var servicePort: UInt16 = 0
     var application = EndpointDirectory.application
+    /// Trusted proxies begin with a PROXY header.
+    var takesProxyHeader = false
+    /// The application is sent one.
+    var sendsProxyHeader = false
 }
 
 /// One event loop of the data path: its chains, connections and pools. The pointer with the verbs; lives on its loop's
@@ -81,7 +85,7 @@ struct Worker: BitwiseCopyable {
             cutTunnels(ProxyError(.accessRevoked), because: "the mesh takes no plaintext any more") {
                 $0.pointee.isInbound && !$0.pointee.filters.isTLS
             }
-            closeConnections { $0.pointee.isInbound && $0.pointee.state != .sniffing && !$0.pointee.filters.isTLS }
+            closeConnections { $0.pointee.isInbound && $0.pointee.state != .sniffing && $0.pointee.state != .introducing && !$0.pointee.filters.isTLS }
         }
         reviewTunnels()
         releaseRetiredChains()

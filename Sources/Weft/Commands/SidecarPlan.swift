@@ -22,6 +22,8 @@ struct SidecarPlan {
         Flag("inbound", .address, "Where callers come in; what other sidecars are told. By default 127.0.0.1 and a free port."),
         Flag("tcp", .text("PORT=APP"), repeatable: true, "A port of the service for raw streams and where the application serves it: 5432=127.0.0.1:5432; callers come in at a free port beside --inbound, or at a third address: 5432=127.0.0.1:5432,0.0.0.0:15432."),
         Flag("trusted-proxy", .text("RANGE"), repeatable: true, "A proxy in front of --inbound that proves no identity and whose x-forwarded-for is believed: 10.1.2.3, or 10.1.0.0/16."),
+        Flag("proxy-protocol-in", .text("PORT"), repeatable: true, "A --tcp port, or http for --inbound, where every --trusted-proxy begins with a PROXY header of version 2."),
+        Flag("proxy-protocol-out", .text("PORT"), repeatable: true, "A --tcp port whose application is told in a PROXY header of version 2 where each connection came from."),
         Flag("proxy", .address, "The application's HTTP_PROXY. By default 127.0.0.1 and a free port."),
         Flag("outbound", .text("SERVICE=ADDRESS"), repeatable: true, "A local port that leads to one service: inventory=127.0.0.1:9001, or to a port of it: orders-db:5432=127.0.0.1:5432."),
         Flag("admin", .address, "/livez /readyz /config /metrics on loopback. By default 127.0.0.1 and a free port; the unix socket is always there."),
@@ -74,6 +76,7 @@ struct SidecarPlan {
             throw .usage("--trusted-proxy: \"\(Printable.text(text))\" is no address and no range of addresses", hint: "write it like 10.1.2.3, 10.0.0.0/8 or fd00::/8")
         }
         settings.entrances.streams = try Self.streams(invocation.all("tcp"), beside: invocation.optionalAddress("inbound") ?? Self.anyPort)
+        try Self.proxyProtocol(invocation, &settings.entrances)
         settings.entrances.proxy = invocation.optionalAddress("proxy") ?? Self.anyPort
         settings.entrances.outbound = try Self.outbound(invocation.all("outbound"), namespace)
         settings.admin = invocation.optionalAddress("admin") ?? Self.anyPort
@@ -165,6 +168,25 @@ struct SidecarPlan {
         // With the port for http as many as a sidecar may register.
         guard streams.count < PushLimits.endpointsMax else { throw .usage("--tcp: \(streams.count) ports", hint: "at most \(PushLimits.endpointsMax - 1)") }
         return streams
+    }
+
+    private static func proxyProtocol(_ invocation: Invocation, _ entrances: inout Dataplane.Entrances) throws(CommandFailure) {
+        for index in entrances.streams.indices { entrances.streams[index].trustedProxies = entrances.trustedProxies }
+        let taken = invocation.all("proxy-protocol-in")
+        if !taken.isEmpty, entrances.trustedProxies.isEmpty {
+            throw .usage("--proxy-protocol-in without --trusted-proxy: nobody's header would be believed", hint: "name the proxies in front: --trusted-proxy 10.1.0.0/16")
+        }
+        for (flag, texts) in [("proxy-protocol-in", taken), ("proxy-protocol-out", invocation.all("proxy-protocol-out"))] {
+            for text in texts {
+                if flag == "proxy-protocol-in", text == "http" {
+                    entrances.inboundTakesProxyHeader = true
+                } else if let index = entrances.streams.firstIndex(where: { "\($0.port)" == text }) {
+                    if flag == "proxy-protocol-in" { entrances.streams[index].takesProxyHeader = true } else { entrances.streams[index].sendsProxyHeader = true }
+                } else {
+                    throw .usage("--\(flag): \"\(Printable.text(text))\" is no port of --tcp", hint: "write it like --tcp 5432=127.0.0.1:5432 --\(flag) 5432")
+                }
+            }
+        }
     }
 
     private static func memory(_ text: String) throws(CommandFailure) -> Int {

@@ -315,4 +315,77 @@ struct StreamTests {
         }
         #expect(Self.isReleased(world))
     }
+
+    // MARK: PROXY protocol
+
+    private static let header: [UInt8] =
+        [0x0D, 0x0A, 0x0D, 0x0A, 0, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A, 0x21, 0x11, 0, 12, 203, 0, 113, 9, 10, 0, 0, 2, 0x0F, 0xA0, 0x15, 0x38]
+
+    @Test("The application is told where the caller is, before its first byte, also where it speaks first")
+    func proxyOut() throws {
+        let world = try StreamWorld(sendsProxyHeader: true) { service, _ in
+            service.send("hello")
+            var seen: [UInt8] = []
+            while seen.count < 30, case let piece = service.readSome(), !piece.isEmpty { seen += piece }
+            service.send(seen)
+            _ = service.readAll()
+        }
+        let caller = try world.connect()
+        #expect(caller.read(5) == "hello")
+        caller.send("hi")
+        let seen = caller.readExactly(30)
+        #expect(Array(seen[..<16]) == Array(Self.header[..<16]))
+        #expect(Array(seen[16..<24]) == [127, 0, 0, 1, 127, 0, 0, 1])
+        #expect(UInt16(seen[26]) << 8 | UInt16(seen[27]) == world.called.addresses.streams[0].port)
+        #expect(Array(seen[28...]) == Array("hi".utf8))
+    }
+
+    @Test("A trusted proxy's header, however it is cut, is taken before plaintext and before TLS, and handed on; its policies stay those of a stranger")
+    func proxyIn() throws {
+        let world = try StreamWorld(access: AccessPart(mtls: .permissive), takesProxyHeader: true, sendsProxyHeader: true) { service, _ in
+            while case let piece = service.readSome(), !piece.isEmpty { service.send(piece) }
+        }
+        for cut in [1, 7, 28, 40] {
+            let proxy = try world.stranger()
+            let all = Self.header + Array("SELECT 1".utf8)
+            for start in stride(from: 0, to: all.count, by: cut) {
+                proxy.send(Array(all[start..<min(all.count, start + cut)]))
+                if cut < 28 { usleep(500) }
+            }
+            let seen = proxy.readExactly(36)
+            // The destination is the sidecar's own.
+            #expect(Array(seen[12..<20]) == Array(Self.header[12..<20]) && Array(seen[24..<26]) == [0x0F, 0xA0] && Array(seen[28...]) == Array("SELECT 1".utf8), "\(seen)")
+        }
+        try world.change(.rule(.deny, from: [.external], mtls: .permissive))
+        let denied = try world.stranger()
+        denied.send(Self.header + Array("SELECT 1".utf8))
+        #expect(denied.ending() == .reset)
+        #expect(world.said.all.contains { $0.contains("from 203.0.113.9:4000") }, "\(world.said.all)")
+        try world.change(AccessPart(mtls: .strict))
+        let strict = try world.stranger()
+        strict.send(Self.header + Array("SELECT 1".utf8))
+        #expect(strict.ending() == .reset)
+    }
+
+    @Test("A trusted proxy without a header, with one of version 1 or of a later one is closed; so is one that never finishes it", arguments: ["SELECT 1", "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nSELECT 1", "\r\n\r\n\u{0}\r\nQUIT\n\u{31}\u{11}", "\r\n\r\n"])
+    func noHeader(bytes: String) throws {
+        var bounds = Bounds()
+        bounds.handshakeTime = .milliseconds(200)
+        let world = try StreamWorld(access: AccessPart(mtls: .permissive), bounds: bounds, takesProxyHeader: true, handle: Self.greet)
+        let proxy = try world.stranger()
+        proxy.send(bytes)
+        #expect(proxy.readAll() == "")
+        #expect(world.servers[0].connections == 0)
+        // Mesh callers come from the same address here, and say no header either.
+        #expect(try world.connect().readAll() == "")
+    }
+}
+
+extension RawConnection {
+    /// So many bytes, or fewer at the end.
+    fileprivate func readExactly(_ count: Int) -> [UInt8] {
+        var seen: [UInt8] = []
+        while seen.count < count, case let piece = readSome(), !piece.isEmpty { seen += piece }
+        return seen + [UInt8](repeating: 0, count: max(0, count - seen.count))
+    }
 }

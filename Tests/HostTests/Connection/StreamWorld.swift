@@ -28,7 +28,7 @@ final class StreamWorld {
     ///   - speaksStreams: whether the calling side says to the called one that it brings a raw stream.
     init(
         access: AccessPart = AccessPart(mtls: .strict), dead: Int = 0, isAlive: Bool = true, caller: String = "order", bounds: Bounds = Bounds(),
-        protocols: [String] = ["weft-tcp"], handle: @escaping @Sendable (RawConnection, Int) -> Void
+        protocols: [String] = ["weft-tcp"], takesProxyHeader: Bool = false, sendsProxyHeader: Bool = false, handle: @escaping @Sendable (RawConnection, Int) -> Void
     ) throws {
         authority = try TestAuthority()
         let server = RawServer(handle)
@@ -36,6 +36,9 @@ final class StreamWorld {
         self.access = access
         var entrances = Dataplane.Entrances()
         entrances.streams = [.init(port: 5432, address: SocketAddress("127.0.0.1:0")!, application: server.address)]
+        entrances.streams[0].trustedProxies = takesProxyHeader ? [AddressRange(CallerAddress(ipv4: 0x7F00_0000), prefix: 8)!] : []
+        entrances.streams[0].takesProxyHeader = takesProxyHeader
+        entrances.streams[0].sendsProxyHeader = sendsProxyHeader
         let said = self.said
         called = try Dataplane(
             workers: 1, entrances: entrances, application: nil, registry: Self.registry, snapshot: Self.calledSnapshot(access), bounds: bounds,
