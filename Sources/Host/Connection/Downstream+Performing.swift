@@ -139,8 +139,8 @@ extension Downstream {
             worker.w.pointee.tunnelCount -= 1
             worker.w.pointee.stats.tunnelActive.decrement()
             worker.w.pointee.stats.tunnelEnded(failure)
-            d.pointee.tunnelHeads?.deallocate()
-            d.pointee.tunnelHeads = nil
+            if !d.pointee.isStream { d.pointee.tunnelMemory?.deallocate() }
+            d.pointee.tunnelMemory = nil
             worker.releaseRetiredChains()
             return close()
         }

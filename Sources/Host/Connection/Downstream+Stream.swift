@@ -165,8 +165,8 @@ struct StreamCounters: BitwiseCopyable {
 }
 
 extension Worker {
-    /// Costs a lock the first time, a look-up from then on.
-    func streamCounters(of pair: ConnectionPair) -> StreamCounters {
+    /// Costs a lock the first time, a look-up from then on; stays where it is as long as the process.
+    func streamCounters(of pair: ConnectionPair) -> UnsafeMutablePointer<StreamCounters> {
         if let known = w.pointee.streamCounters[pair] { return known }
         let labels = w.pointee.context.labels
         let texts = ConnectionSeries.labels(
@@ -175,8 +175,10 @@ extension Worker {
         let counter = { (name: StreamSeries.Name) in
             w.pointee.context.stats.counter(name.name, name.help, labels: texts, loop: w.pointee.index)
         }
-        let counters = StreamCounters(
-            opened: counter(StreamSeries.opened), received: counter(StreamSeries.received), sent: counter(StreamSeries.sent))
+        let counters = UnsafeMutablePointer<StreamCounters>.allocate(capacity: 1)
+        counters.initialize(
+            to: StreamCounters(
+                opened: counter(StreamSeries.opened), received: counter(StreamSeries.received), sent: counter(StreamSeries.sent)))
         w.pointee.streamCounters[pair] = counters
         return counters
     }

@@ -17,20 +17,15 @@ struct DownstreamStorage {
         case closed
     }
 
+    // In the order that leaves no gaps: tens of thousands of these may idle.
     let worker: Worker
+    var transport: Transport
     let isInbound: Bool
-    let listener: Int32
     let wayIn: Listening.Kind
     /// It carries a raw stream, not HTTP.
     let isStream: Bool
     /// The application behind is told where the caller is, in a PROXY header.
     let sendsProxyHeader: Bool
-    /// The caller's, beside `filters.caller`.
-    var callerPort: UInt16 = 0
-    /// Of its pair, once it is a tunnel.
-    var streamCounters: StreamCounters?
-    var transport: Transport
-    var registration = EventLoop.Registration.none
     var state = State.open
     var canRead = false
     /// The caller finished sending: its last bytes and the end came, or will come, without another edge.
@@ -43,6 +38,8 @@ struct DownstreamStorage {
     var isStalled = false
     /// It finished sending without a word: see `leave`.
     var isLeaving = false
+    /// The exchange has begun: its head is complete.
+    var hasBegun = false
     var responseEnded = false
     /// An exchange ended: the next request may be here already, and no event will tell of it.
     var resumesInput = false
@@ -52,25 +49,27 @@ struct DownstreamStorage {
     var sendsChunks = false
     var omitsBody = false
     var wroteTrailers = false
+    /// Waits for the end of the turn to send; `nextToSettle` waits behind it.
+    var settlesLater = false
+    var tunnel = TunnelSide()
+    /// The caller's, beside `filters.caller`.
+    var callerPort: UInt16 = 0
+    let listener: Int32
     var trustEpoch: UInt32
+    var registration = EventLoop.Registration.none
+    var timer = Timer.none
+    var timerAt = Instant.distantFuture
+    /// What the runner asked for, and what the connection itself waits for.
+    var exchangeDeadline = Instant.distantFuture
+    var idleDeadline = Instant.distantFuture
     var counted = CountedConnection()
     var machine = ServerMachine()
-    var tunnel = TunnelSide()
-    /// Where the heads of a tunnel's exchange stand.
-    var tunnelHeads: UnsafeMutableRawPointer?
     var input = IOBuffer()
     var output = IOBuffer()
     var filters = ConnectionStorage()
     var exchange: UnsafeMutablePointer<ExchangeStorage>?
-    /// The exchange has begun: its head is complete.
-    var hasBegun = false
-    /// What the runner asked for, and what the connection itself waits for.
-    var exchangeDeadline = Instant.distantFuture
-    var idleDeadline = Instant.distantFuture
-    var timer = Timer.none
-    var timerAt = Instant.distantFuture
-    /// Waits for the end of the turn to send; `nextToSettle` waits behind it.
-    var settlesLater = false
+    /// Where the heads of a tunnel's exchange stand; of a raw stream, what is counted of its pair (`StreamCounters`).
+    var tunnelMemory: UnsafeMutableRawPointer?
     var nextToSettle: UnsafeMutablePointer<DownstreamStorage>?
     /// Neighbours in the worker's list.
     var next: UnsafeMutablePointer<DownstreamStorage>?
@@ -100,10 +99,9 @@ struct Downstream: BitwiseCopyable {
         let d = UnsafeMutablePointer<DownstreamStorage>.allocate(capacity: 1)
         d.initialize(
             to: DownstreamStorage(
-                worker: worker, isInbound: listening.kind == .inbound, listener: listening.index, wayIn: listening.kind,
+                worker: worker, transport: Transport(plain: descriptor), isInbound: listening.kind == .inbound, wayIn: listening.kind,
                 isStream: listening.isStream || listening.kind == .service && worker.w.pointee.leadsToStream(listening.index),
-                sendsProxyHeader: listening.sendsProxyHeader,
-                transport: Transport(plain: descriptor), trustEpoch: worker.w.pointee.trustEpoch))
+                sendsProxyHeader: listening.sendsProxyHeader, listener: listening.index, trustEpoch: worker.w.pointee.trustEpoch))
         do {
             d.pointee.registration = try worker.w.pointee.loop.register(descriptor, onEvent, UnsafeMutableRawPointer(d))
         } catch {

@@ -60,11 +60,11 @@ struct BufferPool: ~Copyable {
 /// they are pinned.
 struct IOBuffer: BitwiseCopyable {
     private(set) var base: UnsafeMutableRawPointer?
-    private(set) var capacity = 0
-    private(set) var start = 0
-    private(set) var end = 0
+    @Packed private(set) var capacity = 0
+    @Packed private(set) var start = 0
+    @Packed private(set) var end = 0
     /// Bytes from the front that must stay where they are.
-    private(set) var pinned = 0
+    @Packed private(set) var pinned = 0
 
     private static let alignment = 64
 

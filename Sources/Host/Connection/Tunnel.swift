@@ -71,7 +71,7 @@ struct Tunnel: BitwiseCopyable {
         let request = d.pointee.input.front, response = u.pointee.input.front
         let heads = UnsafeMutableRawPointer.allocate(byteCount: max(1, request.count + response.count), alignment: 8)
         x.pointee.moveHeads(request: request, response: response, to: heads)
-        d.pointee.tunnelHeads = heads
+        d.pointee.tunnelMemory = heads
         d.pointee.input.unpin(&worker.w.pointee.buffers)
         u.pointee.input.unpin(&worker.w.pointee.buffers)
     }
@@ -88,8 +88,8 @@ struct Tunnel: BitwiseCopyable {
                 reporter: .source, source: own.service, destination: x.pointee.destination.serviceLabel,
                 version: x.pointee.destination.versionLabel)
         let counters = worker.streamCounters(of: pair)
-        counters.opened.increment()
-        d.pointee.streamCounters = counters
+        counters.pointee.opened.increment()
+        d.pointee.tunnelMemory = UnsafeMutableRawPointer(counters)
     }
 
     // MARK: Events
@@ -184,17 +184,21 @@ struct Tunnel: BitwiseCopyable {
         return .moved
     }
 
+    private var streamCounters: UnsafeMutablePointer<StreamCounters>? {
+        d.pointee.isStream ? d.pointee.tunnelMemory?.assumingMemoryBound(to: StreamCounters.self) : nil
+    }
+
     private func count(_ count: Int, _ direction: ChainRun.TunnelDirection) {
         ChainRun(x).tunnelPassed(count, direction)
         switch direction {
         case .request:
             d.pointee.filters.bytesReceived &+= UInt64(count)
             worker.w.pointee.stats.tunnelBytesReceived.add(UInt64(count))
-            d.pointee.streamCounters?.received.add(UInt64(count))
+            streamCounters?.pointee.received.add(UInt64(count))
         case .response:
             d.pointee.filters.bytesSent &+= UInt64(count)
             worker.w.pointee.stats.tunnelBytesSent.add(UInt64(count))
-            d.pointee.streamCounters?.sent.add(UInt64(count))
+            streamCounters?.pointee.sent.add(UInt64(count))
         }
     }
 

@@ -125,7 +125,7 @@ package struct EventLoop: BitwiseCopyable {
 
     /// Calls `callback(context, kind)` once, at the first turn at or after `deadline`, to the millisecond and never early.
     package func arm(
-        at deadline: Instant, _ callback: LoopCallback, _ context: UnsafeMutableRawPointer, kind: UInt32 = 0
+        at deadline: Instant, _ callback: LoopCallback, _ context: UnsafeMutableRawPointer, kind: UInt16 = 0
     ) -> Timer {
         storage.pointee.timers.arm(at: deadline, callback, context, kind: kind)
     }

@@ -27,12 +27,12 @@ struct TimerWheel {
         var context: UnsafeMutableRawPointer?
         /// In ms since the wheel's origin.
         var due: UInt64
-        var kind: UInt32
         /// Odd while armed.
         var generation: UInt32
         var next: UInt32
         var previous: UInt32
-        var list: UInt32
+        var kind: UInt16
+        var list: UInt16
     }
 
     private struct List: BitwiseCopyable {
@@ -79,7 +79,7 @@ struct TimerWheel {
     // MARK: Arming
 
     mutating func arm(
-        at deadline: Instant, _ callback: LoopCallback, _ context: UnsafeMutableRawPointer, kind: UInt32
+        at deadline: Instant, _ callback: LoopCallback, _ context: UnsafeMutableRawPointer, kind: UInt16
     ) -> Timer {
         let index: UInt32
         var generation: UInt32 = 1
@@ -93,8 +93,8 @@ struct TimerWheel {
             used += 1
         }
         nodes[Int(index)] = Node(
-            callback: callback, context: context, due: milliseconds(deadline), kind: kind, generation: generation,
-            next: Self.nobody, previous: Self.nobody, list: 0)
+            callback: callback, context: context, due: milliseconds(deadline), generation: generation, next: Self.nobody,
+            previous: Self.nobody, kind: kind, list: 0)
         count += 1
         link(index)
         return Timer(index: index, generation: generation)
@@ -131,7 +131,7 @@ struct TimerWheel {
                 let node = nodes[Int(index)]
                 release(index)
                 guard let callback = node.callback, let context = node.context else { continue }
-                return Due(callback: callback, context: context, kind: node.kind)
+                return Due(callback: callback, context: context, kind: UInt32(node.kind))
             }
             guard let next = nextSlot(), next.start <= reached else {
                 elapsed = max(elapsed, reached)
@@ -209,7 +209,7 @@ struct TimerWheel {
             occupied[level] |= 1 << UInt64(slot)
         }
         let last = lists[list].last
-        nodes[Int(index)].list = UInt32(list)
+        nodes[Int(index)].list = UInt16(truncatingIfNeeded: list)
         nodes[Int(index)].next = Self.nobody
         nodes[Int(index)].previous = last
         if last == Self.nobody { lists[list].first = index } else { nodes[Int(last)].next = index }

@@ -47,7 +47,7 @@ struct WorkerStorage: ~Copyable {
 
     /// This loop's cells of the gauges of open connections; as many as pairs that were ever connected.
     var connectionGauges: [ConnectionPair: Gauge] = [:]
-    var streamCounters: [ConnectionPair: StreamCounters] = [:]
+    var streamCounters: [ConnectionPair: UnsafeMutablePointer<StreamCounters>] = [:]
 
     /// Where refused streams are told of; nil: nowhere.
     let log: SidecarLog?

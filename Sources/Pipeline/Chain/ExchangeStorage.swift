@@ -42,20 +42,30 @@ package struct PeerRecord: BitwiseCopyable {
 package struct ConnectionStorage: BitwiseCopyable {
     /// Nil: no identity we trust (`external` in policies).
     package var peer: UnsafePointer<PeerRecord>?
-    package var isTLS = false
-    /// For `x-forwarded-for`; none if it would mean nothing to others.
-    package var caller = CallerAddress()
     package var openedAt = Instant.zero
     package var bytesReceived: UInt64 = 0
     package var bytesSent: UInt64 = 0
     /// Which chain's connection phase it last passed, so that a swap repeats it.
     package var admittedBy: UInt64 = 0
+    /// For `x-forwarded-for`; none if it would mean nothing to others.
+    package var caller = CallerAddress()
+    /// Two flags in the one byte that is left behind an address: tens of thousands of these may idle.
+    private var flags: UInt8 = 0
     /// The service's port it came in by; 0: not known.
     package var servicePort: UInt16 = 0
-    /// It carries no messages but a raw stream (TCP).
-    package var isStream = false
     /// What stands behind the inbound port it came in by, as a label in `EndpointDirectory`.
     package var application = EndpointDirectory.application
+
+    package var isTLS: Bool {
+        get { flags & 1 != 0 }
+        set { flags = newValue ? flags | 1 : flags & ~1 }
+    }
+
+    /// It carries no messages but a raw stream (TCP).
+    package var isStream: Bool {
+        get { flags & 2 != 0 }
+        set { flags = newValue ? flags | 2 : flags & ~2 }
+    }
 
     package init() {}
 }

@@ -37,9 +37,10 @@ package struct BodyDecoder: BitwiseCopyable {
         case length, untilClose
         /// In the digits of a chunk size; `remaining` is what they said so far.
         case size
-        /// `;` name [`=` value], with spaces around the marks (RFC 9112 §7.1.1).
+        /// `;` name [`=` value], with spaces around the marks, and none at the end (RFC 9112 §7.1.1).
         case extensionStart, extensionName, extensionEquals, extensionValueStart, extensionValue, extensionQuoted, extensionEscape
-        case extensionEnd
+        /// Behind a quoted value; behind spaces that only another extension may follow.
+        case extensionEnd, extensionGap
         case sizeLineFeed
         case data, dataReturn, dataLineFeed
         case trailers
@@ -112,7 +113,7 @@ package struct BodyDecoder: BitwiseCopyable {
             case .size:
                 if let fault = takeSize(byte) { return .reject(fault) }
             case .extensionStart, .extensionName, .extensionEquals, .extensionValueStart, .extensionValue, .extensionQuoted,
-                .extensionEscape, .extensionEnd:
+                .extensionEscape, .extensionEnd, .extensionGap:
                 if let fault = takeExtension(byte) { return .reject(fault) }
             case .sizeLineFeed:
                 guard byte == 0x0A else { return .reject(.bareCarriageReturn) }
@@ -158,7 +159,7 @@ package struct BodyDecoder: BitwiseCopyable {
         if extensionBytes > HTTP1Limits.extensionBytesMax { return .extensionsTooLarge }
         let isSpace = byte == 0x20 || byte == 0x09
         switch state {
-        case .extensionStart where isSpace, .extensionEquals where isSpace, .extensionValueStart where isSpace, .extensionEnd where isSpace:
+        case .extensionStart where isSpace, .extensionEquals where isSpace, .extensionValueStart where isSpace, .extensionGap where isSpace:
             break
         case .extensionStart where ASCII.isToken(byte): state = .extensionName
         case .extensionName where ASCII.isToken(byte), .extensionValue where ASCII.isToken(byte): break
@@ -167,16 +168,16 @@ package struct BodyDecoder: BitwiseCopyable {
             state = .extensionValueStart
         case .extensionValueStart where byte == UInt8(ascii: "\""): state = .extensionQuoted
         case .extensionValueStart where ASCII.isToken(byte): state = .extensionValue
-        case .extensionValue where isSpace: state = .extensionEnd
+        case .extensionValue where isSpace, .extensionEnd where isSpace: state = .extensionGap
         case .extensionQuoted where byte == UInt8(ascii: "\""): state = .extensionEnd
         case .extensionQuoted where byte == UInt8(ascii: "\\"): state = .extensionEscape
         case .extensionQuoted where byte != 0x0D: break
         case .extensionEscape where byte != 0x0D: state = .extensionQuoted
         case .extensionName where byte == UInt8(ascii: ";"), .extensionEquals where byte == UInt8(ascii: ";"),
-            .extensionValue where byte == UInt8(ascii: ";"), .extensionEnd where byte == UInt8(ascii: ";"):
+            .extensionValue where byte == UInt8(ascii: ";"), .extensionEnd where byte == UInt8(ascii: ";"),
+            .extensionGap where byte == UInt8(ascii: ";"):
             state = .extensionStart
-        case .extensionName where byte == 0x0D, .extensionEquals where byte == 0x0D, .extensionValue where byte == 0x0D,
-            .extensionEnd where byte == 0x0D:
+        case .extensionName where byte == 0x0D, .extensionValue where byte == 0x0D, .extensionEnd where byte == 0x0D:
             state = .sizeLineFeed
         default: return .malformedExtension
         }

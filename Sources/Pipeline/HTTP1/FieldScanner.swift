@@ -15,13 +15,13 @@ package struct FieldScanner: BitwiseCopyable {
     }
 
     /// Where the unfinished line begins.
-    package private(set) var lineStart: Int
+    @Packed package private(set) var lineStart: Int
     /// Where its value begins, white space included; 0 until its colon is found.
-    private var valueStart = 0
+    @Packed private var valueStart = 0
     /// Up to here its value is known to be clean.
-    private var scanned = 0
+    @Packed private var scanned = 0
 
-    package init(at position: Int) { lineStart = position }
+    package init(at position: Int) { _lineStart = Packed(wrappedValue: position) }
 
     /// The next line of `input`, which must not reach past `limit`.
     @inline(__always)

@@ -2,15 +2,15 @@
 ///
 /// An index names the header's only line: -1 none, -2 several, which for anything but lists is a contradiction.
 package struct ForwardingFields: BitwiseCopyable {
+    package private(set) var claims = FieldMask()
     package private(set) var forwardedFor: Int8 = -1
     package private(set) var forwardedProto: Int8 = -1
     package private(set) var forwardedHost: Int8 = -1
     package private(set) var requestID: Int8 = -1
     /// The first of perhaps several lines.
     package private(set) var via: Int8 = -1
-    /// Whether any line is a claim, and which.
+    /// Whether any line is a claim; which ones, `claims` says.
     package private(set) var hasClaims = false
-    package private(set) var claims = FieldMask()
 
     package init() {}
 

@@ -2,10 +2,13 @@
 ///
 /// Common to requests and responses; what only one of them knows stays in its parser.
 package struct FramingFields: BitwiseCopyable {
+    /// Lines that end here: hop-by-hop ones, and those the encoder writes anew.
+    package var dropped = FieldMask()
     /// The value of Content-Length; -1 without one.
     package private(set) var length: Int64 = -1
+    @Packed private var optionCount = 0
     /// The line it stands in, so that a response to HEAD can keep it.
-    package private(set) var lengthIndex = -1
+    @Packed package private(set) var lengthIndex = -1
     package private(set) var isChunked = false
     package private(set) var saysClose = false
     package private(set) var saysKeepAlive = false
@@ -13,9 +16,6 @@ package struct FramingFields: BitwiseCopyable {
     package private(set) var hasUpgrade = false
     /// Connection names headers of its own, which are to go no further (RFC 9110 §7.6.1).
     package private(set) var namesOthers = false
-    private var optionCount = 0
-    /// Lines that end here: hop-by-hop ones, and those the encoder writes anew.
-    package var dropped = FieldMask()
 
     package init() {}
 

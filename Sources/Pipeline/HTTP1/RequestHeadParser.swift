@@ -5,17 +5,17 @@
 /// The state is offsets and what the lines so far said about framing: plain old data, nothing to free, nothing that points
 /// into the buffer. A call resumes where the last one stopped.
 package struct RequestHeadParser: BitwiseCopyable {
-    /// Nothing of the request line is known beyond `scanned`.
-    private var hasStartLine = false
-    private var lines = FieldScanner(at: 0)
     private var framing = FramingFields()
     private var forwarding = ForwardingFields()
-    private var methodStart = 0
-    private var targetStart = 0
-    private var targetEnd = 0
-    private var scanned = 0
+    private var lines = FieldScanner(at: 0)
+    @Packed private var methodStart = 0
+    @Packed private var targetStart = 0
+    @Packed private var targetEnd = 0
+    @Packed private var scanned = 0
+    @Packed private var hostIndex = -1
+    /// Nothing of the request line is known beyond `scanned`.
+    private var hasStartLine = false
     private var minorVersion: UInt8 = 1
-    private var hostIndex = -1
     private var expectsContinue = false
     private var hasExpect = false
 

@@ -38,8 +38,9 @@ package struct ServerMachine: BitwiseCopyable {
     }
     private enum Response: UInt8 { case none, headSent, complete, switched }
 
-    private var parser = RequestHeadParser()
     private var decoder = BodyDecoder(.none)
+    private var drained: Int64 = 0
+    private var parser = RequestHeadParser()
     private var request: Request = .head
     private var response: Response = .none
     private var hasHeadBytes = false
@@ -51,7 +52,6 @@ package struct ServerMachine: BitwiseCopyable {
     /// Nobody told the caller yet to send the body it holds back.
     private var owesContinue = false
     private var hasBodyBytes = false
-    private var drained: Int64 = 0
 
     package init() {}
 

@@ -152,7 +152,8 @@ private struct CallStatsStorage: ~Copyable {
     /// How many rows others may look at.
     let published = Atomic<Int>(0)
     let folded = Atomic<UInt64>(0)
-    private var count = 0
+    /// The writer's view of it. Nothing else is stored that changes: a `mutating` call would claim what others read meanwhile.
+    private var count: Int { published.load(ordering: .relaxed) }
 
     static func allocate(rowsMax: Int) -> UnsafeMutablePointer<CallStatsStorage> {
         let rowsMax = min(max(rowsMax, 1), 1 << 20)
@@ -179,7 +180,7 @@ private struct CallStatsStorage: ~Copyable {
         unsafe storage.deallocate()
     }
 
-    mutating func histogram(for key: CallKey) -> Histogram {
+    func histogram(for key: CallKey) -> Histogram {
         if let known = find(key) { return known }
         if count < rowsMax { return insert(key) }
         folded.store(folded.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
@@ -199,16 +200,15 @@ private struct CallStatsStorage: ~Copyable {
     }
 
     /// There is room: `rowsMax` own keys, and the folded keys are ``CallStatsLimits/foldedRows`` at most.
-    private mutating func insert(_ key: CallKey) -> Histogram {
+    private func insert(_ key: CallKey) -> Histogram {
         precondition(count < rowsMax + CallStatsLimits.foldedRows, "there are thirty-six folded keys")
         let cells = UnsafeMutablePointer<Atomic<UInt64>>.allocate(capacity: Histogram.cellCount)
         for index in 0..<Histogram.cellCount { unsafe (cells + index).initialize(to: Atomic(0)) }
         unsafe (rows + count).initialize(to: unsafe CallStatsRow(key: key, cells: cells))
-        count += 1
         var slot = Int(truncatingIfNeeded: key.hash) & mask
         while unsafe slots[slot] != 0 { slot = (slot &+ 1) & mask }
-        unsafe slots[slot] = UInt32(count)
-        published.store(count, ordering: .releasing)
+        unsafe slots[slot] = UInt32(count + 1)
+        published.store(count + 1, ordering: .releasing)
         return unsafe Histogram(cells: cells)
     }
 }

@@ -165,7 +165,7 @@ package enum NaiveHTTP {
         return end
     }
 
-    /// §7.1.1: what stands behind a size. White space at the very end harms nobody.
+    /// §7.1.1: what stands behind a size.
     private static func areExtensions(_ bytes: ArraySlice<UInt8>) -> Bool {
         var rest = bytes
         func take(_ isMeant: (UInt8) -> Bool) -> Bool {
@@ -192,7 +192,7 @@ package enum NaiveHTTP {
             }
             takeSpace()
         }
-        return rest.isEmpty && bytes.allSatisfy(isText)
+        return rest.isEmpty && bytes.last != 32 && bytes.last != 9 && bytes.allSatisfy(isText)
     }
 
     private static func isText(_ byte: UInt8) -> Bool { byte >= 32 && byte != 127 || byte == 9 }

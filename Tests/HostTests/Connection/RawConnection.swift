@@ -1,6 +1,7 @@
 import CPlatform
 import Glibc
 import Synchronization
+import WeftTesting
 
 @testable import Host
 
@@ -13,7 +14,7 @@ final class RawConnection: @unchecked Sendable {
 
     init(_ descriptor: Int32) {
         self.descriptor = descriptor
-        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        var limit = timeval(tv_sec: 10 * Int(Patience.factor), tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
@@ -143,6 +144,8 @@ final class RawServer: Sendable {
     let address: SocketAddress
     private let descriptor: Int32
     private let accepted = Atomic<Int>(0)
+    /// 1: stopping, 2: stopped.
+    private let stage = Atomic<Int>(0)
 
     /// - Parameter handle: serves one connection; its number counts from 0. The connection closes when it returns.
     init(_ handle: @escaping @Sendable (RawConnection, Int) -> Void) {
@@ -157,7 +160,15 @@ final class RawServer: Sendable {
         Self.spawn { [self] in
             while true {
                 let fd = accept(listener, nil, nil)
-                guard fd >= 0 else { return }
+                guard fd >= 0 else {
+                    guard stage.load(ordering: .acquiring) == 2 else {
+                        usleep(1_000)
+                        continue
+                    }
+                    // Closed here, once: another's socket may have the number the moment it is free.
+                    Glibc.close(listener)
+                    return
+                }
                 let number = accepted.add(1, ordering: .relaxed).oldValue
                 let connection = RawConnection(fd)
                 Self.spawn {
@@ -172,8 +183,9 @@ final class RawServer: Sendable {
 
     /// New connections are refused from now on.
     func stop() {
+        guard stage.compareExchange(expected: 0, desired: 1, ordering: .acquiringAndReleasing).exchanged else { return }
         shutdown(descriptor, Int32(SHUT_RDWR))
-        Glibc.close(descriptor)
+        stage.store(2, ordering: .releasing)
     }
 
     private final class Work: Sendable {

@@ -103,7 +103,7 @@ import Testing
             late.append(loop.now >= start + .milliseconds(Int64(word)))
             if word == 12 { loop.stop() }
         }
-        for at in [12, 5, 9] as [UInt32] { _ = loop.arm(at: start + .milliseconds(Int64(at)), Probe.callback, probe.pointer, kind: at) }
+        for at in [12, 5, 9] as [UInt32] { _ = loop.arm(at: start + .milliseconds(Int64(at)), Probe.callback, probe.pointer, kind: UInt16(at)) }
         loop.run()
         #expect(probe.words == [5, 9, 12])
         #expect(late == [true, true, true])

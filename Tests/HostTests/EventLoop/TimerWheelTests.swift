@@ -14,7 +14,7 @@ import Testing
     }
 
     private func arm(_ wheel: inout TimerWheel, _ milliseconds: Int64, _ kind: UInt32) -> Timer {
-        wheel.arm(at: .zero + .milliseconds(milliseconds), Self.nothing, context, kind: kind)
+        wheel.arm(at: .zero + .milliseconds(milliseconds), Self.nothing, context, kind: UInt16(kind))
     }
 
     @Test("Timers fire in order of deadline, across all levels, and never early")

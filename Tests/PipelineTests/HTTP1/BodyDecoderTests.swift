@@ -23,6 +23,7 @@ struct BodyDecoderTests {
         ("0\r\n\r\n", "", []),
         ("A;x=y;\"q\r", "", nil),
         ("5;name=\"v;1\"\r\nhello\r\n0;end\r\n\r\n", "hello", []),
+        ("5; x ;y\r\nhello\r\n0;a = \"b\" ; c\r\n\r\n", "hello", []),
         ("0\r\nGrpc-Status: 0\r\nX-Other: 1\r\nServer-Timing:  a \r\n\r\n", "", ["grpc-status=0", "server-timing=a"]),
         ("0\r\nX-Forwarded-For: 1\r\nAuthorization: x\r\nConnection: close\r\n\r\n", "", []),
     ] as [(String, String, [String]?)])
@@ -43,6 +44,7 @@ struct BodyDecoderTests {
         ("\r\n", .malformedChunkSize), (";x\r\n", .malformedChunkSize), ("g\r\n", .malformedChunkSize), ("5\u{e9}", .malformedChunkSize),
         ("8000000000000000\r\n", .malformedChunkSize), ("FFFFFFFFFFFFFFFF\r\n", .malformedChunkSize), ("10000000000000000\r\n", .malformedChunkSize),
         ("00000000000000005\r\n", .malformedChunkSize), ("5\nhello", .bareLineFeed), ("\n", .bareLineFeed), ("5\rh", .bareCarriageReturn),
+        ("5;a \r\n", .malformedExtension), ("5;a=b\t\r\n", .malformedExtension), ("5;a=\"b\" \r\n", .malformedExtension), ("5;a=\r\n", .malformedExtension),
         ("5;a\nhello", .bareLineFeed), ("5;a\rb", .bareCarriageReturn), ("5;a\u{0}b", .controlByte), ("5;\u{7f}", .controlByte),
         ("5\r\nhelloX", .malformedChunk), ("5\r\nhello\n", .malformedChunk), ("5\r\nhello\rX", .malformedChunk), ("5\r\nhello0\r\n\r\n", .malformedChunk),
         ("0\r\nXX", nil), ("0\r\nXX\r\n", .missingColon), ("0\r\n\n", .bareLineFeed), ("0\r\n\rX", .bareCarriageReturn),

@@ -284,7 +284,7 @@ enum Grammar {
         }
     }
 
-    /// *( ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] BWS )
+    /// *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ), but none before the first semicolon: it would follow the size.
     private static func isExtensions(_ bytes: [UInt8]) -> Bool {
         var rest = bytes[...]
         func skipSpace() { rest = rest.drop { $0 == 32 || $0 == 9 } }
@@ -315,7 +315,7 @@ enum Grammar {
                 skipSpace()
             }
         }
-        return true
+        return bytes.last != 32 && bytes.last != 9
     }
 
     // MARK: Bytes
