@@ -89,9 +89,9 @@ extension Downstream {
     }
 
     /// Whether its caller may go on after a change of keys or roots; asked once per change.
-    private var isStillTrusted: Bool {
+    var isStillTrusted: Bool {
         guard d.pointee.trustEpoch != worker.w.pointee.trustEpoch, d.pointee.isInbound, d.pointee.filters.isTLS else { return true }
-        guard let context = worker.w.pointee.serverTLS, context.trusts(peerOf: d.pointee.transport) else { return false }
+        guard let context = d.pointee.isStream ? worker.w.pointee.streamServerTLS : worker.w.pointee.serverTLS, context.trusts(peerOf: d.pointee.transport) else { return false }
         d.pointee.trustEpoch = worker.w.pointee.trustEpoch
         return true
     }

@@ -73,7 +73,8 @@ struct Upstream: BitwiseCopyable {
     // MARK: Opening
 
     /// A connection on its way, or why not even that.
-    static func open(_ pool: UnsafeMutablePointer<UpstreamPool>, _ worker: Worker) -> Result<Upstream, ProxyError> {
+    /// - Parameter forStream: it is to carry a raw stream, which the called sidecar must know.
+    static func open(_ pool: UnsafeMutablePointer<UpstreamPool>, _ worker: Worker, forStream: Bool = false) -> Result<Upstream, ProxyError> {
         guard pool.pointee.count < worker.w.pointee.bounds.connectionsPerEndpointMax else {
             return .failure(ProxyError(.overflow, isProvablyUnsent: true))
         }
@@ -97,7 +98,8 @@ struct Upstream: BitwiseCopyable {
         }
         let transport: Transport
         if let expected = pool.pointee.expected {
-            guard let secured = worker.w.pointee.clientTLS?.connect(descriptor, expecting: expected) else {
+            let context = forStream ? worker.w.pointee.streamClientTLS : worker.w.pointee.clientTLS
+            guard let secured = context?.connect(descriptor, expecting: expected) else {
                 Descriptor.close(descriptor)
                 return .failure(ProxyError(.tlsFailed, isProvablyUnsent: true))
             }
@@ -162,11 +164,16 @@ struct Upstream: BitwiseCopyable {
         case .wouldBlock: return
         case .failed: return failConnecting(.tlsFailed)
         case .done:
+            let isStream = u.pointee.exchange?.pointee.isStream == true
+            if isStream, u.pointee.transport.isTLS, !u.pointee.transport.speaks(Downstream.streamProtocol) { return failConnecting(.tlsFailed) }
             u.pointee.state = .ready
             worker.w.pointee.loop.cancel(u.pointee.timer)
             u.pointee.timer = .none
             u.pointee.canRead = true
-            if let x = u.pointee.exchange { countForPair(x) }
+            if let x = u.pointee.exchange {
+                countForPair(x)
+                if isStream { return Downstream(owner: x).openStream(x) }
+            }
             pump(mayWrite: true)
         }
     }
@@ -214,6 +221,12 @@ struct Upstream: BitwiseCopyable {
         let kept = x.pointee.replay.bytes
         if !kept.isEmpty { sendBody(kept, isLast: false) }
         if x.pointee.requestEnded { sendBody(.empty, isLast: true) }
+    }
+
+    /// A raw stream takes the connection: nothing is sent before it is a tunnel.
+    func begin(stream x: UnsafeMutablePointer<ExchangeStorage>) {
+        u.pointee.exchange = x
+        x.pointee.upstream = UnsafeMutableRawPointer(u)
     }
 
     func sendBody(_ piece: Bytes, isLast: Bool) {

@@ -58,6 +58,7 @@ package struct Chain: ~Copyable {
     package let failure: PhaseList<any FailureFilter>
     package let outcome: PhaseList<any OutcomeFilter>
     package let reviews: PhaseList<any ReviewFilter>
+    package let streams: PhaseList<any StreamFilter>
     package let router: Resolver
     /// From the `tls` stage; nil without one.
     package let transport: TransportSecurity?
@@ -88,6 +89,7 @@ package struct Chain: ~Copyable {
         failure = PhaseList(rows) { $0 as? any FailureFilter }
         outcome = PhaseList(rows) { $0 as? any OutcomeFilter }
         reviews = PhaseList(rows) { $0 as? any ReviewFilter }
+        streams = PhaseList(rows) { $0 as? any StreamFilter }
         self.router = Resolver(filter: router)
         transport = first.lazy.compactMap({ $0 as? any TransportFilter }).first?.transport
         self.owned = owned

@@ -74,6 +74,7 @@ package struct ChainRun {
     package func attemptFailed(_ error: ProxyError, at now: Instant) {
         unsafe x.pointee.now = now
         switch unsafe x.pointee.state {
+        case .waiting where unsafe x.pointee.isStream: streamAttemptFailed(error)
         case .waiting:
             unsafe climbFailure(error, below: Int(x.pointee.reached))
         case .responding, .tunnelling:
@@ -439,6 +440,7 @@ package struct ChainRun {
     /// Gives every open pass at or below `stage` its outcome, bottom-up.
     private func endPasses(from stage: Int, _ kind: Outcome.Kind) {
         guard unsafe Int(x.pointee.reached) > stage else { return }
+        if unsafe x.pointee.isStream { return endStreamPasses(from: stage, kind) }
         let outcome = unsafe Outcome(kind: kind, status: x.pointee.response.status, error: x.pointee.error)
         unsafe x.pointee.chain.pointee.outcome.climb(x, outcome, downTo: stage)
         unsafe x.pointee.reached = UInt8(truncatingIfNeeded: stage)

@@ -105,3 +105,38 @@ extension PhaseList where F == any OutcomeFilter {
         }
     }
 }
+
+extension PhaseList where F == any StreamFilter {
+    /// Enters the stages from an entry on and asks their filters, downwards; the first refusal.
+    @inline(never)
+    borrowing func descend(_ run: ChainRun, fromEntry first: Int) -> (error: ProxyError, reason: Reason)? {
+        let x = unsafe run.x
+        var entry = first
+        while entry < stages.count {
+            run.enter(through: Int(stages[entry]))
+            if case .refuse(let error, let reason) = unsafe filters[turn(to: entry, x)].onStream(Exchange(x)) { return (error, reason) }
+            entry &+= 1
+        }
+        return nil
+    }
+
+    /// Tells all stages, upwards, that the endpoint is connected.
+    @inline(never)
+    borrowing func climb(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        var entry = stages.count &- 1
+        while entry >= 0 {
+            unsafe filters[turn(to: entry, x)].onStreamOpen(Exchange(x))
+            entry &-= 1
+        }
+    }
+
+    /// Tells the stages from `stage` on whose passes are open how these ended, the lowest first.
+    @inline(never)
+    borrowing func climb(_ x: UnsafeMutablePointer<ExchangeStorage>, _ outcome: Outcome, downTo stage: Int) {
+        var entry = unsafe last(below: Int(x.pointee.reached))
+        while entry >= 0, Int(stages[entry]) >= stage {
+            unsafe filters[turn(to: entry, x)].onOutcome(Exchange(x), outcome)
+            entry &-= 1
+        }
+    }
+}

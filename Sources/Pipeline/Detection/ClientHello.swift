@@ -1,180 +1,115 @@
-/// Where a TLS connection wants to go, read from its ClientHello (RFC 8446 §4.1.2) without taking part in it: for routing by
-/// server name and for pass-through.
+/// What a TLS client says in the clear before anything is agreed on (RFC 8446 §4.1.2): for whom it asks and what it wants to speak.
+///
+/// A look, not a judgment: nothing in it is proved. It is read from the first record alone, which clients do not split; whatever is
+/// longer than ``bytesMax``, split or malformed is `unreadable`: TLS, of which nothing is known.
+@safe
 package struct ClientHello: BitwiseCopyable {
-    package enum Limits {
-        /// Records and all; a hello of a browser has 2 KiB, with post-quantum keys 4. Envoy's inspector has the same bound.
-        package static let bytesMax = 16 * 1024
-        /// A host name (RFC 1035 §2.3.4).
-        package static let nameBytesMax = 253
-    }
-
-    package enum Step {
-        /// Keep the bytes, and ask again with more.
+    package enum Reading: BitwiseCopyable {
+        /// May become a ClientHello.
         case needMore
+        case notTLS
+        case unreadable
         case hello(ClientHello)
-        /// No ClientHello, or one that two readers could understand differently: it is nobody's.
-        case malformed
-        case tooLong
     }
 
-    /// The host asked for (RFC 6066 §3), in lower case; empty if none is named. Lies in the memory that was given.
+    /// With the record's header. Key shares against quantum computers make some 2 KiB.
+    package static let bytesMax = 16 * 1024
+
+    /// Of the server name extension (RFC 6066 §3); empty if there is none. Points into the bytes that were read.
     package private(set) var serverName = Bytes.empty
-    /// What it would speak inside (RFC 7301).
-    package private(set) var offersHTTP2 = false
-    package private(set) var offersHTTP1 = false
-    package private(set) var offersOthers = false
+    /// Of the ALPN extension (RFC 7301 §3.1): names, each after a byte with its length.
+    private var protocols = Bytes.empty
 
-    private init() {}
-
-    /// Reads the hello that `input` begins with: all bytes that came so far, of which none was taken.
-    ///
-    /// - Parameter name: takes the server name, ``Limits/nameBytesMax`` bytes; lives as long as the answer.
-    package static func read(_ input: Bytes, name: UnsafeMutableBufferPointer<UInt8>) -> Step {
-        var reader = HandshakeReader(input.slice(0, min(input.count, Limits.bytesMax)))
-        var hello = ClientHello()
-        do {
-            try unsafe hello.take(&reader, name)
-            return .hello(hello)
-        } catch {
-            switch error {
-            case .malformed: return .malformed
-            case .tooLong: return .tooLong
-            case .ended: return input.count >= Limits.bytesMax ? .tooLong : .needMore
-            }
-        }
+    package static func read(_ bytes: Bytes) -> Reading {
+        if bytes.count > 0, bytes[0] != 0x16 { return .notTLS }
+        if bytes.count > 1, bytes[1] != 0x03 { return .notTLS }
+        guard bytes.count >= 5 else { return .needMore }
+        let length = Int(bytes[3]) << 8 | Int(bytes[4])
+        guard length >= 4, length <= bytesMax - 5 else { return .unreadable }
+        if bytes.count > 5, bytes[5] != 1 { return .unreadable }
+        guard bytes.count >= 5 + length else { return .needMore }
+        var record = Cursor(bytes.slice(5, 5 + length))
+        guard record.skip(1), let message = record.vector(3), let hello = ClientHello(message) else { return .unreadable }
+        return .hello(hello)
     }
 
-    private mutating func take(_ reader: inout HandshakeReader, _ name: UnsafeMutableBufferPointer<UInt8>) throws(HandshakeReader.Stop) {
-        guard try reader.number(1) == 1 else { throw .malformed }
-        var left = try reader.number(3)
-        guard left <= Limits.bytesMax else { throw .tooLong }
-        func spend(_ count: Int) throws(HandshakeReader.Stop) {
-            guard count <= left else { throw .malformed }
-            left -= count
+    /// Whether `name` is among what it wants to speak.
+    package func offers(_ name: StaticString) -> Bool {
+        var list = Cursor(protocols)
+        while let offered = list.vector(1) {
+            if offered.equals(Bytes(name)) { return true }
         }
-        try spend(35)
-        guard try reader.number(2) >> 8 == 3 else { throw .malformed }
-        try reader.skip(32)
-        let session = try reader.number(1)
-        guard session <= 32 else { throw .malformed }
-        try spend(session + 2)
-        try reader.skip(session)
-        let suites = try reader.number(2)
-        guard suites >= 2, suites % 2 == 0 else { throw .malformed }
-        try spend(suites + 1)
-        try reader.skip(suites)
-        let compressions = try reader.number(1)
-        guard compressions >= 1 else { throw .malformed }
-        try spend(compressions)
-        try reader.skip(compressions)
-        // Before TLS 1.3 a hello may end here.
-        guard left > 0 else { return }
-        try spend(2)
-        guard try reader.number(2) == left else { throw .malformed }
-        var hasName = false, hasProtocols = false
-        while left > 0 {
-            try spend(4)
-            let (kind, count) = (try reader.number(2), try reader.number(2))
-            try spend(count)
+        return false
+    }
+
+    private init?(_ message: Bytes) {
+        var body = Cursor(message)
+        // Version and random; session id, cipher suites, compression methods.
+        guard body.skip(34), body.vector(1) != nil, body.vector(2) != nil, body.vector(1) != nil else { return nil }
+        guard !body.isAtEnd else { return }
+        guard let list = body.vector(2), body.isAtEnd else { return nil }
+        var extensions = Cursor(list)
+        var (hasName, hasProtocols) = (false, false)
+        while !extensions.isAtEnd {
+            guard let kind = extensions.number(2), let content = extensions.vector(2) else { return nil }
             switch kind {
-            case 0 where !hasName:
-                hasName = true
-                try unsafe takeName(&reader, count, name)
-            case 16 where !hasProtocols:
-                hasProtocols = true
-                try takeProtocols(&reader, count)
-            // RFC 8446 §4.2: not twice.
-            case 0, 16: throw .malformed
-            default: try reader.skip(count)
+            case 0:
+                guard !hasName, let name = Self.serverName(content) else { return nil }
+                (hasName, serverName) = (true, name)
+            case 16:
+                var content = Cursor(content)
+                guard !hasProtocols, let names = content.vector(2), content.isAtEnd, Self.isList(names) else { return nil }
+                (hasProtocols, protocols) = (true, names)
+            default: break
             }
         }
     }
 
-    /// One name, of a host: there is no other kind, and no two of one kind.
-    private mutating func takeName(
-        _ reader: inout HandshakeReader, _ count: Int, _ name: UnsafeMutableBufferPointer<UInt8>
-    ) throws(HandshakeReader.Stop) {
-        guard count >= 5, try reader.number(2) == count - 2, try reader.number(1) == 0 else { throw .malformed }
-        let length = try reader.number(2)
-        guard length == count - 5, length >= 1, length <= min(Limits.nameBytesMax, name.count) else { throw .malformed }
-        // No label is empty, and no dot stands at either end.
-        var mayBeDot = false
-        for index in 0..<length {
-            let byte = ASCII.lowercased(UInt8(truncatingIfNeeded: try reader.number(1)))
-            let isDot = byte == UInt8(ascii: ".")
-            let isPlain = byte &- 0x61 < 26 || ASCII.isDigit(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
-            guard isPlain || isDot && mayBeDot && index < length - 1 else { throw .malformed }
-            mayBeDot = !isDot
-            unsafe name[index] = byte
-        }
-        serverName = unsafe Bytes(name.baseAddress.map { unsafe UnsafePointer($0) }, count: length)
+    private static func serverName(_ content: Bytes) -> Bytes? {
+        var content = Cursor(content)
+        guard let list = content.vector(2), content.isAtEnd else { return nil }
+        var names = Cursor(list)
+        // The one kind that there is: a host name.
+        guard names.number(1) == 0, let name = names.vector(2), names.isAtEnd, name.count > 0, name.count <= 255 else { return nil }
+        return name
     }
 
-    private mutating func takeProtocols(_ reader: inout HandshakeReader, _ count: Int) throws(HandshakeReader.Stop) {
-        guard count >= 4, try reader.number(2) == count - 2 else { throw .malformed }
-        var left = count - 2
-        while left > 0 {
-            let length = try reader.number(1)
-            guard length >= 1, length < left else { throw .malformed }
-            left -= length + 1
-            // The two that are known have at most eight bytes: as a number they are compared at once.
-            var text: UInt64 = 0
-            for _ in 0..<length { text = text << 8 | UInt64(try reader.number(1)) }
-            switch (length, text) {
-            case (2, 0x6832): offersHTTP2 = true
-            case (8, 0x6874_7470_2F31_2E31): offersHTTP1 = true
-            default: offersOthers = true
-            }
+    private static func isList(_ names: Bytes) -> Bool {
+        var names = Cursor(names)
+        while !names.isAtEnd {
+            guard let name = names.vector(1), name.count > 0 else { return false }
         }
-    }
-}
-
-/// The bytes of handshake messages, across the records that carry them (RFC 8446 §5.1).
-private struct HandshakeReader {
-    enum Stop: Error { case ended, malformed, tooLong }
-
-    private let input: Bytes
-    private var position = 0
-    /// Bytes of the current record's fragment to come.
-    private var recordLeft = 0
-
-    init(_ input: Bytes) { self.input = input }
-
-    /// An unsigned number of `count` bytes, the highest first.
-    mutating func number(_ count: Int) throws(Stop) -> Int {
-        var value = 0
-        for _ in 0..<count {
-            try enterRecord()
-            value = value << 8 | Int(input[position])
-            position += 1
-            recordLeft -= 1
-        }
-        return value
+        return true
     }
 
-    mutating func skip(_ count: Int) throws(Stop) {
-        var left = count
-        while left > 0 {
-            try enterRecord()
-            let step = min(left, recordLeft, input.count - position)
-            position += step
-            recordLeft -= step
-            left -= step
-        }
-    }
+    /// Reads on from the front, never past the end.
+    @safe
+    private struct Cursor {
+        private var rest: Bytes
+        init(_ bytes: Bytes) { rest = bytes }
 
-    /// Afterwards there is a byte at `position`.
-    private mutating func enterRecord() throws(Stop) {
-        if recordLeft == 0 {
-            // What can be judged is judged at once: a peer that speaks something else is not waited for.
-            if input.count > position, input[position] != 22 { throw .malformed }
-            if input.count > position + 1, input[position + 1] != 3 { throw .malformed }
-            guard input.count >= position + 5 else { throw .ended }
-            recordLeft = Int(input[position + 3]) << 8 | Int(input[position + 4])
-            // A fragment is never empty, and never longer.
-            guard recordLeft >= 1, recordLeft <= 1 << 14 else { throw .malformed }
-            position += 5
+        var isAtEnd: Bool { rest.count == 0 }
+
+        mutating func skip(_ count: Int) -> Bool {
+            guard count <= rest.count else { return false }
+            rest = rest.slice(count, rest.count)
+            return true
         }
-        guard position < input.count else { throw .ended }
+
+        mutating func number(_ width: Int) -> Int? {
+            guard width <= rest.count else { return nil }
+            var value = 0
+            for index in 0..<width { value = value << 8 | Int(rest[index]) }
+            rest = rest.slice(width, rest.count)
+            return value
+        }
+
+        /// As long as the number of `width` bytes before it says.
+        mutating func vector(_ width: Int) -> Bytes? {
+            guard let count = number(width), count <= rest.count else { return nil }
+            let content = rest.slice(0, count)
+            rest = rest.slice(count, rest.count)
+            return content
+        }
     }
 }
