@@ -24,8 +24,9 @@ enum {
 
 /// TLS 1.3 only, no renegotiation, compression, tickets or early data; partial writes from moving buffers; read-ahead with
 /// room for two records, so that one read(2) usually empties the socket; buffers released when idle; the chain as loaded.
-static inline SSL_CTX *weft_tls_context(int is_server) {
-    SSL_CTX *context = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
+/// - library: NULL for the ordinary one.
+static inline SSL_CTX *weft_tls_context(OSSL_LIB_CTX *library, int is_server) {
+    SSL_CTX *context = SSL_CTX_new_ex(library, NULL, is_server ? TLS_server_method() : TLS_client_method());
     if (!context) return NULL;
     SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
     SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION);

@@ -87,7 +87,7 @@ package final class TLSContext: @unchecked Sendable {
 
     private init(_ rules: ContextRules, identity: LocalIdentity?, trust roots: [Certificate]) throws(CertificateError) {
         weft_ignore_broken_pipes()
-        guard let pointer = weft_tls_context(rules.isServer ? 1 : 0) else { throw CertificateError("no TLS context could be made") }
+        guard let pointer = weft_tls_context(Self.library, rules.isServer ? 1 : 0) else { throw CertificateError("no TLS context could be made") }
         self.pointer = pointer
         self.rules = rules
         // The context's copy goes when OpenSSL's last reference to it does, after the last connection.
@@ -110,6 +110,9 @@ package final class TLSContext: @unchecked Sendable {
     }
 
     deinit { SSL_CTX_free(pointer) }
+
+    /// OpenSSL with what TLS needs alone; nil where its ordinary context serves as well. For all contexts, for good.
+    nonisolated(unsafe) static let library = weft_tls_library()
 
     /// What a client that pins a root asks for, so that a server that has several shows this one.
     package static func name(ofRoot sha256: [UInt8]) -> String {
