@@ -124,6 +124,9 @@ package final class TLSContext: @unchecked Sendable {
         transport.connection.map { weft_tls_trusts_peer(pointer, $0) == 1 } ?? false
     }
 
+    /// Chains that need no second verification.
+    var knownChains: Int { rules.chains.count }
+
     private static func opensslText() -> String {
         ERR_reason_error_string(ERR_peek_last_error()).map { String(cString: $0) } ?? "no reason given"
     }
@@ -177,6 +180,7 @@ final class ContextRules: Sendable {
     /// Names, each after a byte with its length (RFC 7301 §3.1).
     let protocolList: [UInt8]
     let sessions = ClientSessions()
+    let chains = VerifiedChains()
     /// By the server name that asks for them.
     private let others: [String: TLSContext]
 
