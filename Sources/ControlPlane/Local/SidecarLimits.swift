@@ -23,6 +23,9 @@ package struct SidecarLimits: ConfigRecord {
         bounds.handshakeTime = fields.read(
             "handshakeTime", default: bounds.handshakeTime, "For a caller's first byte and TLS handshake: closed.", Self.time)
         bounds.lingerTime = fields.read("lingerTime", default: bounds.lingerTime, "For the last bytes of a connection that ends.", Self.time)
+        bounds.deadPeerTime = fields.read(
+            "deadPeerTime", default: bounds.deadPeerTime, "For a host that acknowledges nothing: its connections fail.",
+            .in(.seconds(6)...(.seconds(86_400))))
         bounds.leaveTime = fields.read(
             "leaveTime", default: bounds.leaveTime, "For an answer to begin after its caller has half-closed: given up.", Self.time)
         bounds.downstreamMax = fields.read(
