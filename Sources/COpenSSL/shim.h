@@ -6,5 +6,6 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/pem.h>
+#include "library.h"
 #include "tls.h"
 #include "certificates.h"

@@ -24,8 +24,9 @@ enum {
 
 /// TLS 1.3 only, no renegotiation, compression, tickets or early data; partial writes from moving buffers; read-ahead with
 /// room for two records, so that one read(2) usually empties the socket; buffers released when idle; the chain as loaded.
-static inline SSL_CTX *weft_tls_context(int is_server) {
-    SSL_CTX *context = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
+/// - library: NULL for the ordinary one.
+static inline SSL_CTX *weft_tls_context(OSSL_LIB_CTX *library, int is_server) {
+    SSL_CTX *context = SSL_CTX_new_ex(library, NULL, is_server ? TLS_server_method() : TLS_client_method());
     if (!context) return NULL;
     SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
     SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION);
@@ -206,6 +207,35 @@ static inline int weft_tls_leads_to(X509 *leaf, const STACK_OF(X509) *between, X
 static inline int weft_tls_trusts_peer(SSL_CTX *context, SSL *connection) {
     X509 *leaf = SSL_get0_peer_certificate(connection);
     return leaf && weft_tls_leads_to(leaf, SSL_get_peer_cert_chain(connection), SSL_CTX_get_cert_store(context), 0);
+}
+
+/// The certificates of the longest chain that has a digest.
+enum { WEFT_TLS_DIGESTED_MAX = 8 };
+
+/// A digest of all that the peer sent to prove itself, in its order; 0 if it is longer than chains are.
+static inline int weft_tls_chain_digest(X509_STORE_CTX *verification, unsigned char out[32]) {
+    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(verification);
+    int count = sent ? sk_X509_num(sent) : 0;
+    if (count < 1 || count > WEFT_TLS_DIGESTED_MAX || sk_X509_value(sent, 0) != X509_STORE_CTX_get0_cert(verification)) return 0;
+    unsigned char digests[WEFT_TLS_DIGESTED_MAX][32];
+    for (int index = 0; index < count; index++)
+        if (!X509_digest(sk_X509_value(sent, index), EVP_sha256(), digests[index], NULL)) return 0;
+    SHA256(digests[0], (size_t)count * 32, out);
+    return 1;
+}
+
+/// When the chain that was found good is so, its root included: from `*from`, until just before `*until`, in seconds since 1970.
+static inline int weft_tls_chain_times(X509_STORE_CTX *verification, long *from, long *until) {
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(verification);
+    *from = LONG_MIN, *until = LONG_MAX;
+    if (!chain || sk_X509_num(chain) < 1) return 0;
+    for (int index = 0; index < sk_X509_num(chain); index++) {
+        long begins = weft_tls_not_before(sk_X509_value(chain, index)), ends = weft_tls_not_after(sk_X509_value(chain, index));
+        if (begins == LONG_MIN || ends == LONG_MIN) return 0;
+        if (begins > *from) *from = begins;
+        if (ends < *until) *until = ends;
+    }
+    return 1;
 }
 
 // MARK: Server names

@@ -26,6 +26,9 @@ package struct SidecarLimits: ConfigRecord {
             "detectTime", default: bounds.detectTime, "For a TCP caller's first byte on a permissive port: then it is taken for plaintext.",
             Self.time)
         bounds.lingerTime = fields.read("lingerTime", default: bounds.lingerTime, "For the last bytes of a connection that ends.", Self.time)
+        bounds.deadPeerTime = fields.read(
+            "deadPeerTime", default: bounds.deadPeerTime, "For a host that acknowledges nothing: its connections fail.",
+            .in(.seconds(6)...(.seconds(86_400))))
         bounds.leaveTime = fields.read(
             "leaveTime", default: bounds.leaveTime, "For an answer to begin after its caller has half-closed: given up.", Self.time)
         bounds.downstreamMax = fields.read(

@@ -82,6 +82,7 @@ struct Upstream: BitwiseCopyable {
         let isConnected: Bool
         var options = Socket.Options()
         options.sendBufferBytes = worker.w.pointee.bounds.sendBufferBytes
+        options.deadPeerTime = worker.w.pointee.bounds.deadPeerTime
         var connecting = Socket.connect(to: pool.pointee.address, options)
         // For want of descriptors: idle connections have some to give.
         if case .failed(errno: EMFILE) = connecting, worker.shedIdle() > 0 {

@@ -191,6 +191,7 @@ package final class Dataplane {
             var options = Listener.Options()
             options.sharesPort = loops.count > 1 && wanted.family != .unix
             options.connection.sendBufferBytes = bounds.sendBufferBytes
+            options.connection.deadPeerTime = bounds.deadPeerTime
             let result = Rendezvous<Result<SocketAddress, SystemError>>()
             let at = address, handle = loop.worker, chosen = options
             loop.thread.mailbox.post { eventLoop in

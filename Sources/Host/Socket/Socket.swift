@@ -41,10 +41,9 @@ package enum Socket {
     package struct Options: BitwiseCopyable, Sendable {
         /// Bytes; 0 leaves the kernel's tuning alone.
         package var sendBufferBytes: Int32 = 0
-        /// Sent bytes unacknowledged for this long kill the connection; 0 leaves the kernel's 15 minutes.
-        package var userTimeout: Nanoseconds = .seconds(20)
-        /// An idle peer is probed after this long, then three times 10 s apart; 0: never.
-        package var keepAlive: Nanoseconds = .seconds(60)
+        /// A peer that acknowledges nothing for this long is gone: neither bytes that wait for it nor, when there are none, the three
+        /// probes that follow after half of it. 0 leaves the kernel's 15 minutes and 2 hours.
+        package var deadPeerTime = Bounds().deadPeerTime
 
         package init() {}
     }
@@ -80,12 +79,12 @@ package enum Socket {
         if options.sendBufferBytes > 0 { _ = weft_set_send_buffer(descriptor, options.sendBufferBytes) }
         guard family == .ipv4 || family == .ipv6 else { return }
         _ = weft_set_no_delay(descriptor)
-        if options.userTimeout > .zero {
-            _ = weft_set_user_timeout(descriptor, Int32(clamping: options.userTimeout.count / 1_000_000))
-        }
-        if options.keepAlive > .zero {
-            _ = weft_set_keep_alive(descriptor, Int32(clamping: max(1, options.keepAlive.count / 1_000_000_000)), 10, 3)
-        }
+        guard options.deadPeerTime > .zero else { return }
+        // The user timeout ends probing as well, so both must say the same: with a shorter one the first lost probe would be the last.
+        let probes: Int64 = 3
+        let step = max(1, options.deadPeerTime.count / (2 * probes * 1_000_000_000))
+        _ = weft_set_user_timeout(descriptor, Int32(clamping: options.deadPeerTime.count / 1_000_000))
+        _ = weft_set_keep_alive(descriptor, Int32(clamping: probes * step), Int32(clamping: step), Int32(probes))
     }
 
     package static func localAddress(_ descriptor: Int32) -> SocketAddress? {

@@ -101,7 +101,7 @@ enum PeerVerification {
             return 0
         }
         defer { if let pinned { weft_tls_free_chain(pinned) } }
-        guard X509_verify_cert(verification) == 1 else { return 0 }
+        guard leadsToRoot(verification, rules) else { return 0 }
         guard let leaf = X509_STORE_CTX_get0_cert(verification) else { return 0 }
         let refusal = verdict(on: leaf, rules, expecting: ConnectionNotes.of(connection)?.expected)
         guard refusal == 0 else {
@@ -109,6 +109,19 @@ enum PeerVerification {
             return 0
         }
         return 1
+    }
+
+    /// OpenSSL's verdict on the chain, or the one it gave when the same chain came before. A pinned root makes roots of the moment, on
+    /// which nothing is remembered.
+    private static func leadsToRoot(_ verification: OpaquePointer, _ rules: ContextRules) -> Bool {
+        guard rules.pinnedRoot == nil, let digest = VerifiedChains.Digest(of: verification) else { return X509_verify_cert(verification) == 1 }
+        if rules.chains.contains(digest, at: Clock.unixSeconds()) {
+            X509_STORE_CTX_set_error(verification, X509_V_OK)
+            return true
+        }
+        guard X509_verify_cert(verification) == 1 else { return false }
+        if let valid = VerifiedChains.validity(verification) { rules.chains.insert(digest, valid) }
+        return true
     }
 
     /// After the handshake: nil, or why the peer is refused after all.

@@ -87,7 +87,7 @@ package final class TLSContext: @unchecked Sendable {
 
     private init(_ rules: ContextRules, identity: LocalIdentity?, trust roots: [Certificate]) throws(CertificateError) {
         weft_ignore_broken_pipes()
-        guard let pointer = weft_tls_context(rules.isServer ? 1 : 0) else { throw CertificateError("no TLS context could be made") }
+        guard let pointer = weft_tls_context(Self.library, rules.isServer ? 1 : 0) else { throw CertificateError("no TLS context could be made") }
         self.pointer = pointer
         self.rules = rules
         // The context's copy goes when OpenSSL's last reference to it does, after the last connection.
@@ -111,6 +111,9 @@ package final class TLSContext: @unchecked Sendable {
 
     deinit { SSL_CTX_free(pointer) }
 
+    /// OpenSSL with what TLS needs alone; nil where its ordinary context serves as well. For all contexts, for good.
+    nonisolated(unsafe) static let library = weft_tls_library()
+
     /// What a client that pins a root asks for, so that a server that has several shows this one.
     package static func name(ofRoot sha256: [UInt8]) -> String {
         "root-\(Hex.text(sha256.prefix(24))).weft"
@@ -120,6 +123,9 @@ package final class TLSContext: @unchecked Sendable {
     package func trusts(peerOf transport: Transport) -> Bool {
         transport.connection.map { weft_tls_trusts_peer(pointer, $0) == 1 } ?? false
     }
+
+    /// Chains that need no second verification.
+    var knownChains: Int { rules.chains.count }
 
     private static func opensslText() -> String {
         ERR_reason_error_string(ERR_peek_last_error()).map { String(cString: $0) } ?? "no reason given"
@@ -174,6 +180,7 @@ final class ContextRules: Sendable {
     /// Names, each after a byte with its length (RFC 7301 §3.1).
     let protocolList: [UInt8]
     let sessions = ClientSessions()
+    let chains = VerifiedChains()
     /// By the server name that asks for them.
     private let others: [String: TLSContext]
 

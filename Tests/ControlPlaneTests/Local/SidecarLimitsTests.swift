@@ -15,13 +15,14 @@ struct SidecarLimitsTests {
         let bounds = try folder.config(
             #"""
             {"service":{"name":"order"},"limits":{"headTime":"5s","bodyProgressTime":"30s","idleTime":"2m","tunnelIdleTime":"10m",
-             "upstreamIdleTime":"20s","connectTime":"750ms","handshakeTime":"3s","lingerTime":"1s","leaveTime":"20ms","connections":500,
+             "upstreamIdleTime":"20s","connectTime":"750ms","handshakeTime":"3s","lingerTime":"1s","leaveTime":"20ms","deadPeerTime":"90s","connections":500,
              "connectionsPerEndpoint":64,"memory":"64MiB","sendBuffer":"32KiB"}}
             """#
         ).settings.bounds
         #expect(bounds.headTime == .seconds(5) && bounds.bodyProgressTime == .seconds(30) && bounds.downstreamIdleTime == .seconds(120))
         #expect(bounds.tunnelIdleTime == .seconds(600) && bounds.upstreamIdleTime == .seconds(20) && bounds.connectTime == .milliseconds(750))
         #expect(bounds.handshakeTime == .seconds(3) && bounds.lingerTime == .seconds(1) && bounds.leaveTime == .milliseconds(20))
+        #expect(bounds.deadPeerTime == .seconds(90))
         #expect(bounds.downstreamMax == 500 && bounds.connectionsPerEndpointMax == 64)
         #expect(bounds.memoryMax == 64 << 20 && bounds.sendBufferBytes == 32 << 10)
 

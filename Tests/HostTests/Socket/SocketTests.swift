@@ -42,6 +42,35 @@ import Testing
         for each in accepted { Descriptor.close(each) }
     }
 
+    @Test("Both ends of a connection ask after a silent peer, and give it up after the time that is set", arguments: [60, 90, 6])
+    func deadPeers(_ seconds: Int64) throws {
+        let loop = try EventLoop()
+        defer { loop.destroy() }
+        var accepted: [Int32] = []
+        var options = Listener.Options()
+        options.connection.deadPeerTime = .seconds(seconds)
+        let listener = try Listener(on: loop, at: SocketAddress("127.0.0.1:0")!, options) { descriptor, _ in accepted.append(descriptor) }
+        defer { listener.close() }
+        guard case .inProgress(let client) = Socket.connect(to: listener.address, options.connection) else { Issue.record("not in progress"); return }
+        for _ in 0..<100 where accepted.isEmpty { loop.turn(waitingAtMost: .milliseconds(20)) }
+        #expect(accepted.count == 1)
+        for descriptor in accepted + [client] {
+            func option(_ level: Int32, _ name: Int32) -> Int64 {
+                var value: Int32 = -1
+                var count = socklen_t(MemoryLayout<Int32>.size)
+                getsockopt(descriptor, level, name, &value, &count)
+                return Int64(value)
+            }
+            let tcp = Int32(IPPROTO_TCP)
+            #expect(option(SOL_SOCKET, SO_KEEPALIVE) == 1)
+            #expect(option(tcp, TCP_USER_TIMEOUT) == seconds * 1_000)
+            #expect(option(tcp, TCP_KEEPCNT) == 3)
+            #expect(option(tcp, TCP_KEEPIDLE) + 3 * option(tcp, TCP_KEEPINTVL) == seconds, "probing ends when the timeout does")
+            Descriptor.close(descriptor)
+        }
+        #expect(Socket.Options().deadPeerTime == Bounds().deadPeerTime && Bounds().deadPeerTime >= Bounds().bodyProgressTime)
+    }
+
     @Test("Nobody listening is connection refused")
     func refused() throws {
         let loop = try EventLoop()

@@ -7,11 +7,26 @@ final class TestAuthority {
     let key: PrivateKey
     let root: Certificate
 
-    init(lifetime: Int = 86_400) throws {
-        key = try PrivateKey.generate()
+    init(lifetime: Int = 86_400, key: PrivateKey? = nil) throws {
+        self.key = try key ?? PrivateKey.generate()
+        let key = self.key
         root = try Self.sign(
             subject: key, issuerKey: key, issuer: nil, lifetime: lifetime, age: 300,
             extensions: [(NID_basic_constraints, "critical,CA:TRUE"), (NID_key_usage, "critical,keyCertSign,cRLSign")])
+    }
+
+    private init(key: PrivateKey, root: Certificate) {
+        self.key = key
+        self.root = root
+    }
+
+    /// An authority between this one and workloads: its `root` is the intermediate.
+    func intermediate(lifetime: Int) throws -> TestAuthority {
+        let key = try PrivateKey.generate()
+        let certificate = try Self.sign(
+            subject: key, issuerKey: self.key, issuer: root, lifetime: lifetime, age: 300,
+            extensions: [(NID_basic_constraints, "critical,CA:TRUE"), (NID_key_usage, "critical,keyCertSign,cRLSign")])
+        return TestAuthority(key: key, root: certificate)
     }
 
     /// - Parameters:
@@ -19,9 +34,9 @@ final class TestAuthority {
     ///   - lifetime: seconds from now; negative is over already.
     func issue(
         _ names: String?, lifetime: Int = 3600, age: Int = 300, usage: String = "critical,digitalSignature",
-        purposes: String? = "serverAuth,clientAuth", constraints: String = "critical,CA:FALSE"
+        purposes: String? = "serverAuth,clientAuth", constraints: String = "critical,CA:FALSE", key leafKey: PrivateKey? = nil
     ) throws -> LocalIdentity {
-        let leafKey = try PrivateKey.generate()
+        let leafKey = try leafKey ?? PrivateKey.generate()
         var extensions = [(NID_basic_constraints, constraints), (NID_key_usage, usage)]
         if let purposes { extensions.append((NID_ext_key_usage, purposes)) }
         if let names { extensions.append((NID_subject_alt_name, names)) }
@@ -61,14 +76,15 @@ final class TestAuthority {
         X509_gmtime_adj(X509_getm_notAfter(certificate), lifetime)
         X509_set_pubkey(certificate, subject.pointer)
         let name = X509_get_subject_name(certificate)
-        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, issuer == nil ? "test root \(Entropy.word())" : "test workload", -1, -1, 0)
+        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, extensions[0].1.contains("CA:TRUE") ? "test authority \(Entropy.word())" : "test workload", -1, -1, 0)
         X509_set_issuer_name(certificate, issuer.map { X509_get_subject_name($0.pointer) } ?? name)
         for (kind, value) in extensions {
             guard let made = X509V3_EXT_conf_nid(nil, nil, kind, value) else { throw CertificateError("extension \(value)") }
             X509_add_ext(certificate, made, -1)
             X509_EXTENSION_free(made)
         }
-        guard X509_sign(certificate, issuerKey.pointer, EVP_sha256()) > 0 else { throw CertificateError("not signed") }
+        let digest = EVP_PKEY_get_base_id(issuerKey.pointer) == EVP_PKEY_ED25519 ? nil : EVP_sha256()
+        guard X509_sign(certificate, issuerKey.pointer, digest) > 0 else { throw CertificateError("not signed") }
         return Certificate(owning: certificate)
     }
 }
