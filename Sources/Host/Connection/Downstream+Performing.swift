@@ -155,12 +155,17 @@ extension Downstream {
             return
         }
         switch d.pointee.machine.responseEnded() {
-        case .nextRequest, .drain:
-            d.pointee.input.unpin(&worker.w.pointee.buffers)
-            d.pointee.resumesInput = true
-            if !d.pointee.isStalled { awaitWhatIsDue() }
+        case .nextRequest: expectMore(within: worker.w.pointee.bounds.downstreamIdleTime)
+        case .drain: expectMore(within: worker.w.pointee.bounds.bodyProgressTime)
         case .close: finish()
         }
+    }
+
+    /// The exchange is over and its connection lives on.
+    private func expectMore(within time: Nanoseconds) {
+        d.pointee.input.unpin(&worker.w.pointee.buffers)
+        d.pointee.resumesInput = true
+        if !d.pointee.isStalled { awaitUntil(time) }
     }
 
     // MARK: Sending

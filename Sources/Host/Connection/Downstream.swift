@@ -52,8 +52,6 @@ struct DownstreamStorage {
     /// Waits for the end of the turn to send; `nextToSettle` waits behind it.
     var settlesLater = false
     var tunnel = TunnelSide()
-    /// The caller's, beside `filters.caller`.
-    var callerPort: UInt16 = 0
     let listener: Int32
     var trustEpoch: UInt32
     var registration = EventLoop.Registration.none
@@ -64,6 +62,8 @@ struct DownstreamStorage {
     var idleDeadline = Instant.distantFuture
     var counted = CountedConnection()
     var machine = ServerMachine()
+    /// The caller's, beside `filters.caller`.
+    var callerPort: UInt16 = 0
     var input = IOBuffer()
     var output = IOBuffer()
     var filters = ConnectionStorage()

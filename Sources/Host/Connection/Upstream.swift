@@ -21,6 +21,9 @@ struct UpstreamStorage {
     var transport: Transport
     var registration = EventLoop.Registration.none
     var timer = Timer.none
+    var timerAt = Instant.distantFuture
+    /// When it closes if no exchange takes it before.
+    var idleDeadline = Instant.distantFuture
     var state = State.connecting
     /// Served an exchange before: it may have gone stale unnoticed.
     var isReused = false
@@ -192,10 +195,11 @@ struct Upstream: BitwiseCopyable {
 
     private func timeOut() {
         u.pointee.timer = .none
+        u.pointee.timerAt = .distantFuture
         switch u.pointee.state {
         case .connecting: failConnecting(.connectTimedOut)
         case .handshaking: failConnecting(.connectTimedOut)
-        case .ready where u.pointee.exchange == nil: close()
+        case .ready where u.pointee.exchange == nil: if u.pointee.idleDeadline <= worker.w.pointee.loop.now { close() } else { armTimer() }
         case .ready, .closed: break
         }
     }
@@ -313,6 +317,10 @@ struct Upstream: BitwiseCopyable {
                 if !u.pointee.input.isEmpty { return close() }
                 continue
             }
+            if !u.pointee.hasHead, u.pointee.input.isEmpty {
+                guard u.pointee.canRead, readMore() else { break }
+                continue
+            }
             let event = u.pointee.machine.receive(u.pointee.input.unread, into: &x.pointee.response)
             guard step(event, x) else { break }
         }
@@ -341,6 +349,11 @@ struct Upstream: BitwiseCopyable {
         case .bodyData(let offset, let count):
             let piece = u.pointee.input.unread.slice(offset, offset + count)
             u.pointee.input.drop(offset + count)
+            // Where the length was known, the last piece and the end go on as one.
+            if let isReusable = u.pointee.machine.takeEnd(unread: u.pointee.input.count) {
+                finishResponse(x, piece, isReusable: isReusable)
+                break
+            }
             ChainRun(x).responseBody(piece, isLast: false, at: now)
             Downstream(owner: x).perform()
         case .trailer(let trailer):
@@ -348,7 +361,7 @@ struct Upstream: BitwiseCopyable {
             u.pointee.input.drop(trailer.byteCount)
         case .bodyEnd(let consumed, let isReusable):
             u.pointee.input.drop(consumed)
-            finishResponse(x, isReusable: isReusable)
+            finishResponse(x, .empty, isReusable: isReusable)
         case .switched(let count):
             guard Upgrade.isAgreed(x.pointee.response.headers, on: x.pointee.request.headers) else {
                 fail(ProxyError(.upstreamProtocol))
@@ -366,14 +379,15 @@ struct Upstream: BitwiseCopyable {
         return true
     }
 
-    private func finishResponse(_ x: UnsafeMutablePointer<ExchangeStorage>, isReusable: Bool) {
-        // Let go first: the exchange's memory is gone after its last action.
+    private func finishResponse(_ x: UnsafeMutablePointer<ExchangeStorage>, _ piece: Bytes, isReusable: Bool) {
+        // Let go first: the exchange's memory is gone after its last action. The piece stays in our input until then.
         let downstream = Downstream(owner: x)
         u.pointee.isClosing = !isReusable
-        ChainRun(x).responseBody(.empty, isLast: true, at: worker.w.pointee.loop.now)
-        release()
+        ChainRun(x).responseBody(piece, isLast: true, at: worker.w.pointee.loop.now)
+        u.pointee.exchange = nil
         x.pointee.upstream = nil
         downstream.perform()
+        release()
     }
 
     /// Reads once; false if there is nothing now, or the end was dealt with.
@@ -408,7 +422,7 @@ struct Upstream: BitwiseCopyable {
         switch u.pointee.machine.receivedEnd(isReset: isReset) {
         case .idle: close()
         case .bodyEnd:
-            finishResponse(x, isReusable: false)
+            finishResponse(x, .empty, isReusable: false)
         case .unanswered: failUnanswered(x, isUnsent: u.pointee.machine.isUnsent || isProvablyUnsent)
         case .truncated:
             fail(ProxyError(x.pointee.state == .responding ? .responseCut : .upstreamReset))
@@ -517,7 +531,15 @@ struct Upstream: BitwiseCopyable {
     }
 
     private func closeUnlessUsed(within time: Nanoseconds) {
-        let deadline = worker.w.pointee.loop.now + time
+        u.pointee.idleDeadline = worker.w.pointee.loop.now + time
+        armTimer()
+    }
+
+    /// Moved only to fire earlier, as a caller's: a later deadline is found when it fires.
+    private func armTimer() {
+        let deadline = u.pointee.idleDeadline
+        guard deadline < u.pointee.timerAt else { return }
+        u.pointee.timerAt = deadline
         if !worker.w.pointee.loop.move(u.pointee.timer, to: deadline) {
             u.pointee.timer = worker.w.pointee.loop.arm(at: deadline, Self.onTimer, UnsafeMutableRawPointer(u))
         }

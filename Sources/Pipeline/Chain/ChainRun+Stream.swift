@@ -23,14 +23,7 @@ extension ChainRun {
         guard unsafe x.pointee.state == .waiting, unsafe x.pointee.isStream else { return }
         unsafe x.pointee.now = now
         unsafe x.pointee.responseStartedAt = now
-        let chain = unsafe x.pointee.chain
-        var entry = unsafe chain.pointee.streams.count - 1
-        while entry >= 0 {
-            let stage = unsafe Int(chain.pointee.streams.stages[entry])
-            unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
-            unsafe chain.pointee.callStreamOpen(entry, Int(x.pointee.scopes[stage]), x)
-            entry &-= 1
-        }
+        unsafe x.pointee.chain.pointee.streams.climb(x)
         openTunnel()
     }
 
@@ -38,15 +31,8 @@ extension ChainRun {
         unsafe x.pointee.state = .descending
         unsafe x.pointee.endpoint = -1
         unsafe x.pointee.endpointIsPeer = false
-        let chain = unsafe x.pointee.chain
-        var entry = first
-        while unsafe entry < chain.pointee.streams.count {
-            let stage = unsafe Int(chain.pointee.streams.stages[entry])
-            enter(through: stage)
-            if case .refuse(let error, let reason) = unsafe chain.pointee.callStream(entry, Int(x.pointee.scopes[stage]), x) {
-                return refuseStream(error, because: reason)
-            }
-            entry &+= 1
+        if let (error, reason) = unsafe x.pointee.chain.pointee.streams.descend(self, fromEntry: first) {
+            return refuseStream(error, because: reason)
         }
         guard unsafe x.pointee.endpoint >= 0 else {
             return refuseStream(ProxyError(.noEndpoint, isProvablyUnsent: true), because: "no stage of the chain picked an endpoint")
@@ -78,18 +64,8 @@ extension ChainRun {
 
     /// Gives every stream stage at or below `stage` that was entered its outcome, bottom-up.
     func endStreamPasses(from stage: Int, _ kind: Outcome.Kind) {
-        let chain = unsafe x.pointee.chain
         let outcome = unsafe Outcome(kind: kind, status: 0, error: x.pointee.error)
-        var entry = unsafe chain.pointee.streams.count - 1
-        while entry >= 0 {
-            let index = unsafe Int(chain.pointee.streams.stages[entry])
-            guard index >= stage else { break }
-            if unsafe index < Int(x.pointee.reached) {
-                unsafe x.pointee.stage = UInt8(truncatingIfNeeded: index)
-                unsafe chain.pointee.callStreamOutcome(entry, Int(x.pointee.scopes[index]), x, outcome)
-            }
-            entry &-= 1
-        }
+        unsafe x.pointee.chain.pointee.streams.climb(x, outcome, downTo: stage)
         unsafe x.pointee.reached = UInt8(truncatingIfNeeded: stage)
     }
 }

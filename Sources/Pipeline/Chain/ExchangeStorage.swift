@@ -273,4 +273,14 @@ package struct ExchangeMemory: BitwiseCopyable {
         unsafe next += Self.slotBytesMax
         unsafe scopes = next.bindMemory(to: UInt16.self, capacity: Self.stagesMax)
     }
+
+    /// A fresh exchange, where it stays. Its draws are the caller's to make.
+    package func begin(
+        _ chain: UnsafeMutablePointer<Chain>, actions: UnsafeMutablePointer<ActionRing>,
+        connection: UnsafeMutablePointer<ConnectionStorage>, pool: UnsafeMutablePointer<BlockPool>, now: Instant
+    ) {
+        unsafe storage.initialize(
+            to: ExchangeStorage(
+                chain: chain, actions: actions, connection: connection, memory: self, pool: pool, random: Random(seed: 0), now: now))
+    }
 }

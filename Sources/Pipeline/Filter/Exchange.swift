@@ -94,8 +94,13 @@ public struct Exchange: ~Copyable {
 
     /// This pass's memory of type `T`, zeroed when the pass begins.
     public subscript<T: BitwiseCopyable>(slot: Slot<T>) -> T {
-        get { unsafe storage.pointee.slots.load(fromByteOffset: slot.offset, as: T.self) }
-        nonmutating set { unsafe storage.pointee.slots.storeBytes(of: newValue, toByteOffset: slot.offset, as: T.self) }
+        get { unsafe memory(of: slot).pointee }
+        nonmutating set { unsafe memory(of: slot).pointee = newValue }
+    }
+
+    @inline(__always)
+    private func memory<T: BitwiseCopyable>(of slot: Slot<T>) -> UnsafeMutablePointer<T> {
+        unsafe (storage.pointee.slots + slot.offset).assumingMemoryBound(to: T.self)
     }
 }
 
