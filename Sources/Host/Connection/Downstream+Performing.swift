@@ -139,6 +139,7 @@ extension Downstream {
             worker.w.pointee.tunnelCount -= 1
             worker.w.pointee.stats.tunnelActive.decrement()
             worker.w.pointee.stats.tunnelEnded(failure)
+            if d.pointee.isStream, failure?.kind == .accessRevoked { worker.logStream("\(streamText) cut: \(reason.string)") }
             if !d.pointee.isStream { d.pointee.tunnelMemory?.deallocate() }
             d.pointee.tunnelMemory = nil
             worker.releaseRetiredChains()

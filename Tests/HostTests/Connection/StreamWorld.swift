@@ -6,7 +6,7 @@ import Synchronization
 
 /// order's data path and that of orders-db, which serves port 5432 with raw streams; real chains, mTLS between them.
 final class StreamWorld {
-    let servers: [RawServer]
+    private(set) var servers: [RawServer]
     let called: Dataplane
     let calling: Dataplane
     let authority: TestAuthority
@@ -25,10 +25,12 @@ final class StreamWorld {
     /// - Parameters:
     ///   - dead: endpoints before the right one that nobody listens at.
     ///   - caller: the service that the calling side is.
-    ///   - speaksStreams: whether the calling side says to the called one that it brings a raw stream.
+    ///   - proxyHeader: what a proxy between the two sidecars says before it passes bytes on.
+    ///   - protocols: whether the calling side says to the called one that it brings a raw stream.
     init(
         access: AccessPart = AccessPart(mtls: .strict), dead: Int = 0, isAlive: Bool = true, caller: String = "order", bounds: Bounds = Bounds(),
-        protocols: [String] = ["weft-tcp"], takesProxyHeader: Bool = false, sendsProxyHeader: Bool = false, handle: @escaping @Sendable (RawConnection, Int) -> Void
+        protocols: [String] = ["weft-tcp"], takesProxyHeader: Bool = false, sendsProxyHeader: Bool = false,
+        proxyHeader: [UInt8]? = nil, handle: @escaping @Sendable (RawConnection, Int) -> Void
     ) throws {
         authority = try TestAuthority()
         let server = RawServer(handle)
@@ -49,11 +51,17 @@ final class StreamWorld {
                 identity: authority.workload("orders-db"), trust: [authority.root], trustDomain: "shop.internal",
                 applicationProtocols: ["weft-tcp"], scope: "inbound-tcp"), trustChanged: false)
 
+        var door = called.addresses.streams[0]
+        if let proxyHeader {
+            let relay = Self.relay(to: door, saying: proxyHeader)
+            servers.append(relay)
+            door = relay.address
+        }
         var outside = Dataplane.Entrances()
         outside.outbound = [.init(service: "orders-db", namespace: "default", port: 5432, address: SocketAddress("127.0.0.1:0")!)]
         let endpoints =
             (0..<dead).map { TrafficPart.EndpointEntry(id: "dead\($0)", address: "127.0.0.1:\($0 + 1)") }
-            + (isAlive ? [.init(id: "db", address: called.addresses.streams[0].description)] : [])
+            + (isAlive ? [.init(id: "db", address: door.description)] : [])
         services = [
             TrafficPart.ServiceEntry(
                 name: "orders-db", namespace: "default", port: 5432, isStream: true, versions: [.init(name: "", endpoints: endpoints)])
@@ -68,6 +76,19 @@ final class StreamWorld {
             streamClient: try TLSContext.client(
                 identity: authority.workload(caller), trust: .roots([authority.root]), trustDomain: "shop.internal",
                 applicationProtocols: protocols), trustChanged: false)
+    }
+
+    private static func relay(to address: SocketAddress, saying header: [UInt8]) -> RawServer {
+        RawServer { caller, _ in
+            guard let service = try? RawConnection(to: address) else { return }
+            service.send(header)
+            RawServer.spawn {
+                while case let piece = service.readSome(), !piece.isEmpty { caller.send(piece) }
+                caller.finishWriting()
+            }
+            while case let piece = caller.readSome(), !piece.isEmpty { service.send(piece) }
+            service.finishWriting()
+        }
     }
 
     deinit {
