@@ -24,28 +24,6 @@ extension WordSet {
     public func contains(_ word: TextView) -> Bool { contains(word.bytes) }
 }
 
-extension Bytes {
-    package func equals(_ other: Bytes) -> Bool {
-        guard count == other.count else { return false }
-        var index = 0
-        while index < count {
-            if self[index] != other[index] { return false }
-            index &+= 1
-        }
-        return true
-    }
-
-    package func hasPrefix(_ prefix: Bytes) -> Bool {
-        guard count >= prefix.count else { return false }
-        var index = 0
-        while index < prefix.count {
-            if self[index] != prefix[index] { return false }
-            index &+= 1
-        }
-        return true
-    }
-}
-
 /// A piece of a body, readable for the length of a call.
 @safe
 public struct BodyPiece: ~Copyable, ~Escapable {

@@ -76,7 +76,7 @@ extension RequestHead {
     ///
     /// Of a caller who may not say where requests come from, such lines are neither shown to filters nor passed on.
     package mutating func judgeHops(callerIsTrusted: Bool, hop: HopName) -> HTTP1Fault? {
-        if unsafe forwarding.via >= 0, unsafe passes(through: hop) > HTTP1Limits.passesMax { return .loop }
+        if unsafe forwarding.via >= 0, unsafe Self.passes(through: hop, headers, from: Int(forwarding.via)) > HTTP1Limits.passesMax { return .loop }
         guard unsafe forwarding.hasClaims, !callerIsTrusted else { return nil }
         var index = 0
         while unsafe index < Int(headers.count) {
@@ -93,19 +93,17 @@ extension RequestHead {
         unsafe dropped.insert(index)
     }
 
-    /// How often this hop stands in `via`.
-    private func passes(through hop: HopName) -> Int {
+    /// How often this hop stands in `via`, the first line of which is `line`.
+    private static func passes(through hop: HopName, _ headers: HeaderTable, from line: Int) -> Int {
         var count = 0
-        var line = unsafe Int(forwarding.via)
+        var line = line
         while line >= 0 {
             var members = unsafe ListElements(headers.value(line))
             while let member = members.next() {
                 // received-protocol RWS received-by [ RWS comment ]
-                var start = 0
-                while start < member.count, member[start] > 0x20 { start &+= 1 }
+                var start = member.firstInvisible(from: 0, to: member.count)
                 while start < member.count, member[start] <= 0x20 { start &+= 1 }
-                var end = start
-                while end < member.count, member[end] > 0x20 { end &+= 1 }
+                let end = member.firstInvisible(from: start, to: member.count)
                 if member.slice(start, end).equals(hop.pseudonym) { count &+= 1 }
             }
             line = unsafe headers.firstIndex(of: Self.viaName, from: line &+ 1)

@@ -146,8 +146,7 @@ package struct ListElements: BitwiseCopyable {
 
     package mutating func next() -> Bytes? {
         while position < value.count {
-            var end = position
-            while end < value.count, value[end] != UInt8(ascii: ",") { end &+= 1 }
+            let end = value.first(UInt8(ascii: ","), from: position, to: value.count)
             let element = value.slice(position, end).trimmed
             position = end &+ 1
             if !element.isEmpty { return element }

@@ -29,6 +29,9 @@ package enum KnownField: UInt8, BitwiseCopyable, Sendable {
         case 0x1174_7F67: name.equalsFolded("transfer_encoding") ? .disguisedFraming : .other
         case 0x0376_6961: name.equalsFolded("via") ? .via : .other
         case 0x0C78_6564: name.equalsFolded("x-request-id") ? .requestID : ofExtension(name)
+        case 0x0F78_7272: name.equalsFolded("x-forwarded-for") ? .forwardedFor : ofExtension(name)
+        case 0x1178_646F: name.equalsFolded("x-forwarded-proto") ? .forwardedProto : ofExtension(name)
+        case 0x1078_6474: name.equalsFolded("x-forwarded-host") ? .forwardedHost : ofExtension(name)
         case 0x0966_6164: name.equalsFolded("forwarded") ? .claim : .other
         case 0x0570_6F79: name.equalsFolded("proxy") ? .reserved : .other
         // The extensions of old: their first letter is an X.
@@ -46,10 +49,7 @@ package enum KnownField: UInt8, BitwiseCopyable, Sendable {
             return name.imitatesPrefix("x-weft-") ? .reserved : .other
         case UInt8(ascii: "f"):
             guard name.imitatesPrefix("x-forwarded-") else { return .other }
-            if isImitation || name.equalsFolded("x-forwarded-client-cert") { return .reserved }
-            if name.equalsFolded("x-forwarded-for") { return .forwardedFor }
-            if name.equalsFolded("x-forwarded-proto") { return .forwardedProto }
-            return name.equalsFolded("x-forwarded-host") ? .forwardedHost : .claim
+            return isImitation || name.equalsFolded("x-forwarded-client-cert") ? .reserved : .claim
         case UInt8(ascii: "r"):
             guard name.imitates("x-real-ip") || name.imitates("x-rewrite-url") else { return .other }
             return isImitation ? .reserved : .claim

@@ -82,12 +82,5 @@ package enum RequestTarget {
 }
 
 extension Bytes {
-    package func contains(_ wanted: UInt8) -> Bool {
-        var index = 0
-        while index < count {
-            if self[index] == wanted { return true }
-            index &+= 1
-        }
-        return false
-    }
+    package func contains(_ wanted: UInt8) -> Bool { first(wanted, from: 0, to: count) < count }
 }

@@ -23,6 +23,23 @@ extension Bytes {
             littleEndian: UnsafeRawPointer(base.unsafelyUnwrapped).loadUnaligned(fromByteOffset: position, as: UInt64.self))
     }
 
+    /// The bytes in `start ..< end`, fewer than eight, in the lowest of a word; zeros above them.
+    @inline(__always)
+    package func shortWord(from start: Int, to end: Int) -> UInt64 {
+        assert(start >= 0 && start <= end && end <= count && end &- start < 8)
+        let count = end &- start
+        guard count > 0 else { return 0 }
+        let bytes = unsafe UnsafeRawPointer(base.unsafelyUnwrapped)
+        // Two loads that overlap: where they do, they say the same.
+        if count >= 4 {
+            let low = unsafe UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self))
+            let high = unsafe UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: end &- 4, as: UInt32.self))
+            return UInt64(low) | UInt64(high) &<< UInt64(truncatingIfNeeded: 8 &* (count &- 4))
+        }
+        return UInt64(self[start]) | UInt64(self[start &+ count &>> 1]) &<< UInt64(truncatingIfNeeded: 8 &* (count &>> 1))
+            | UInt64(self[end &- 1]) &<< UInt64(truncatingIfNeeded: 8 &* (count &- 1))
+    }
+
     /// The position of the first byte below 0x20 or equal to 0x7F in `start ..< end`; `end` if there is none.
     ///
     /// Eight bytes per lane: a subtraction borrows into bit 7 exactly in the lowest byte that is too small, and whatever
@@ -93,17 +110,43 @@ extension Bytes {
         return end
     }
 
+    /// The position of the first `wanted`, which is not 0, in `start ..< end`; `end` if there is none.
+    @inline(__always)
+    package func first(_ wanted: UInt8, from start: Int, to end: Int) -> Int {
+        let pattern = UInt64(wanted) &* 0x0101_0101_0101_0101
+        var position = start
+        while position < end {
+            let bytes = position &+ 8 <= end ? word(at: position) : shortWord(from: position, to: end)
+            let differing = bytes ^ pattern
+            // As in `firstControl`: exact in the lowest byte that it finds.
+            let found = (differing &- 0x0101_0101_0101_0101) & ~differing & 0x8080_8080_8080_8080
+            if found != 0 { return position &+ found.trailingZeroBitCount &>> 3 }
+            position &+= 8
+        }
+        return end
+    }
+
+    /// Whether these begin with `other`.
+    @inline(__always)
+    package func hasPrefix(_ other: Bytes) -> Bool {
+        guard count >= other.count else { return false }
+        var index = 0
+        while index &+ 8 <= other.count {
+            if word(at: index) != other.word(at: index) { return false }
+            index &+= 8
+        }
+        // The rest is in the last eight bytes, if there are so many.
+        if index > 0 { return word(at: other.count &- 8) == other.word(at: other.count &- 8) }
+        return shortWord(from: 0, to: other.count) == other.shortWord(from: 0, to: other.count)
+    }
+
+    @inline(__always)
+    package func equals(_ other: Bytes) -> Bool { count == other.count && hasPrefix(other) }
+
     /// Whether these are exactly the bytes of `literal`.
     @inline(__always)
     package func equals(_ literal: StaticString) -> Bool {
-        guard count == literal.utf8CodeUnitCount else { return false }
-        let other = Bytes(literal)
-        var index = 0
-        while index < count {
-            if self[index] != other[index] { return false }
-            index &+= 1
-        }
-        return true
+        equals(Bytes(literal))
     }
 
     /// Whether these are the bytes of `literal`, which is in lower case, in any case.
@@ -124,14 +167,8 @@ extension Bytes {
             if ASCII.lowercased(word(at: index)) != other.word(at: index) { return false }
             index &+= 8
         }
-        if index == other.count { return true }
-        // What is left is in the eight bytes that end where it does.
         if index > 0 { return ASCII.lowercased(word(at: other.count &- 8)) == other.word(at: other.count &- 8) }
-        while index < other.count {
-            if ASCII.lowercased(self[index]) != other[index] { return false }
-            index &+= 1
-        }
-        return true
+        return ASCII.lowercased(shortWord(from: 0, to: other.count)) == other.shortWord(from: 0, to: other.count)
     }
 
     /// Whether both are the same bytes but for the case of letters.

@@ -50,6 +50,27 @@ struct ClientMachineTests {
         #expect(!upstream.machine.isIdle)
     }
 
+    @Test("The end of a body of known length can be taken with its last piece, and only then")
+    func endWithLastPiece() {
+        let upstream = Upstream()
+        upstream.answerHead("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+        #expect(upstream.answer("ok") == .bodyData(offset: 0, count: 2))
+        #expect(upstream.machine.takeEnd(unread: 0) == nil)
+        #expect(upstream.answer("ok") == .bodyData(offset: 0, count: 2))
+        #expect(upstream.machine.takeEnd(unread: 0) == true)
+        #expect(upstream.machine.isIdle && upstream.machine.takeEnd(unread: 0) == nil)
+
+        let followed = Upstream()
+        followed.answerHead("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        #expect(followed.answer("okHTTP/1.1 200 OK\r\n") == .bodyData(offset: 0, count: 2))
+        #expect(followed.machine.takeEnd(unread: 17) == false)
+
+        let chunked = Upstream()
+        chunked.answerHead("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        #expect(chunked.answer("2\r\nok\r\n0\r\n\r\n") == .bodyData(offset: 3, count: 2))
+        #expect(chunked.machine.takeEnd(unread: 7) == nil)
+    }
+
     @Test("Bytes on an idle connection break it: they would answer the next request")
     func idleBytes() {
         let upstream = Upstream()
