@@ -15,7 +15,7 @@ TARGET ?=
 # What the build links; everything else comes with Swift.
 BUILD_PACKAGES := libssl-dev libzstd-dev pkg-config
 # Clients, servers and checkers of others that tests hold the mesh against.
-TEST_PACKAGES := curl openssl nginx wrk prometheus python3 python3-requests chromium
+TEST_PACKAGES := curl openssl nginx wrk prometheus python3 python3-requests chromium postgresql redis-server redis-tools
 # What counts an exchange's instructions, allocations and system calls.
 COST_PACKAGES := valgrind strace
 

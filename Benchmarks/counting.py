@@ -18,6 +18,7 @@ from callgrind import Profile
 WARM = 300          # requests before counting begins
 COUNTED = 2000      # requests that are counted
 
+WRITES = ("write", "writev", "sendto", "sendmsg")
 MALLOC = {"malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign"}
 RETAIN = re.compile(r"_?swift_(nonatomic_)?(retain|release|bridgeObjectRe(tain|lease)|unknownObjectRe(tain|lease)|allocObject|weak\w+|unowned\w+)(_n)?\b")
 WITHIN = re.compile(r"_?swift_|.*swift::|_*(malloc|calloc|realloc)|\(below|operator new")
@@ -155,6 +156,39 @@ def system_calls(configs, port, counted=COUNTED, **load):
                 tables.append({words[-1]: int(words[3]) for words in map(str.split, lines) if len(words) >= 5 and words[3].isdigit() and words[-1] != "total"})
         totals.append(tables)
     return [{name: (long.get(name, 0) - short.get(name, 0)) / (2 * counted) for name in long} for short, long in zip(*totals)]
+
+
+def runs_of_writes(configs, port, counted=COUNTED, connections=64):
+    """How often per exchange each of the sidecars begins to write while `connections` requests are under way at once.
+
+    Writes that follow one another wake the process at the other end once; a write between two reads may wake it every time."""
+    sidecars, at = [], None
+    try:
+        for number, config in enumerate(configs):
+            log = os.path.join(harness.folder(), "calls")
+            sidecar = harness.Sidecar(config(at), under=["strace", "-f", "-e", "trace=read,epoll_wait," + ",".join(WRITES), "-o", log])
+            sidecars.append((sidecar, log))
+            at = port[number](sidecar)
+        with harness.Rounds(at, [WARM, counted], connections=connections, window=connections) as rounds:
+            rounds.next()
+            starts = [os.path.getsize(log) for _, log in sidecars]
+            rounds.next()
+            return [_runs(log, start) / counted for (_, log), start in zip(sidecars, starts)]
+    finally:
+        for sidecar, _ in reversed(sidecars):
+            children(sidecar.pid)
+            sidecar.stop()
+
+
+def _runs(log, start):
+    """In what strace wrote from `start` on: runs of writes of the thread that made most calls."""
+    threads = {}
+    with open(log, errors="replace") as lines:
+        lines.seek(start)
+        for thread, name in re.findall(r"^(\d+) +(?:<\.\.\. )?(\w+)", lines.read(), re.M):
+            threads.setdefault(thread, []).append(name in WRITES)
+    calls = max(threads.values(), key=len)
+    return sum(now and not before for before, now in zip([False, *calls], calls))
 
 
 def mallocs(configs, port, counted=10 * COUNTED, **load):

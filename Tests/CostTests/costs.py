@@ -25,6 +25,7 @@ RECORDED = os.path.join(HERE, "recorded.json")
 TOLERANCE = 0.03
 CALLS_MAX = 4.1         # system calls per exchange, waiting apart
 WAITS_MAX = 2.1         # epoll_wait per exchange of a lone caller: one for the request, one for the answer
+RUNS_MAX = 0.5          # runs of writes per exchange when 64 are under way: a turn's requests leave together, and its answers
 NOTHING = 0.005         # per exchange: what happens once a second is not part of an exchange
 AGAIN = "make record-costs"
 
@@ -68,12 +69,13 @@ def figure(cost, least=20):
 
 
 def count(backend, certs):
-    costs, calls = {}, {}
+    costs, calls, runs = {}, {}, {}
     for names, configs, ports in counting.topologies(backend, certs):
         costs.update(zip(names, counting.instructions(configs, ports)))
         calls.update(zip(names, counting.system_calls(configs, ports)))
+        runs.update(zip(names, counting.runs_of_writes(configs, ports)))
     handshakes = {f"{kind} handshake": counting.handshakes(harness.called(backend, certs), certs, kind == "resumed") for kind in ("full", "resumed")}
-    return costs, calls, handshakes
+    return costs, calls, runs, handshakes
 
 
 def judge_mallocs(verdict, backend, certs):
@@ -93,7 +95,7 @@ class Verdict:
         self.failures += not condition
 
 
-def judge_counts(verdict, name, cost, calls):
+def judge_counts(verdict, name, cost, calls, runs):
     for what, table in (("mallocs", cost.mallocs), ("retains and releases", cost.retains)):
         total = sum(table.values())
         verdict.hold(total < NOTHING, f"{name}: {total:.3f} {what} per exchange, 0 wanted")
@@ -106,6 +108,7 @@ def judge_counts(verdict, name, cost, calls):
     listed = ", ".join(f"{key} {value:.2f}" for key, value in sorted(calls.items(), key=lambda row: -row[1]) if value >= 0.01)
     verdict.hold(others <= CALLS_MAX, f"{name}: {others:.2f} system calls per exchange, at most {CALLS_MAX} wanted ({listed})")
     verdict.hold(waits <= WAITS_MAX, f"{name}: {waits:.2f} waits per exchange, at most {WAITS_MAX} wanted")
+    verdict.hold(runs <= RUNS_MAX, f"{name}: {runs:.2f} runs of writes per exchange of 64 at once, at most {RUNS_MAX} wanted")
     if cost.in_openssl:
         print(f"  note   {name}: {cost.in_openssl:.0f} instructions and {cost.openssl_mallocs:.1f} mallocs per exchange are OpenSSL's own")
 
@@ -137,9 +140,9 @@ def check(record=False):
         if missing:
             print(f"SKIPPED: instructions, retains and system calls were not counted, for want of {', '.join(missing)}")
             return verdict
-        costs, calls, handshakes = count(backend.port, certs)
+        costs, calls, runs, handshakes = count(backend.port, certs)
     for name, cost in costs.items():
-        judge_counts(verdict, name, cost, calls[name])
+        judge_counts(verdict, name, cost, calls[name], runs[name])
     figures = {name: figure(cost) for name, cost in costs.items()} | {name: figure(cost, least=10_000) for name, cost in handshakes.items()}
     if record:
         with open(RECORDED, "w") as file:

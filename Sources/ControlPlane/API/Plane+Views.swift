@@ -55,8 +55,8 @@ extension Plane {
                         $0.member("name", service.key.name)
                         $0.member("namespace", service.namespace)
                         $0.member("protocol", service.speaksHTTP ? "http" : "tcp")
-                        $0.member("served", service.speaksHTTP)
-                        if !service.speaksHTTP { $0.member("note", "NOT SERVED: protocol tcp is not yet supported") }
+                        $0.member("served", true)
+                        if !service.tcpPorts.isEmpty { $0.key("tcpPorts"); $0.array { for port in service.tcpPorts { $0.integer(port) } } }
                         $0.key("versions")
                         $0.array {
                             let own = endpoints.filter { $0.service == service.key.name && $0.namespace == service.namespace }
@@ -100,6 +100,8 @@ extension Plane {
     private struct Pair: Hashable {
         let source, destination, version, route: String
         let isSource: Bool
+        /// Raw streams, beside the requests between the same two.
+        let isStream: Bool
 
         /// Connections carry calls of all routes.
         var connections: OpenConnections.Pair {
@@ -115,7 +117,7 @@ extension Plane {
     private func pair(_ series: CallSeries) -> Pair {
         Pair(
             source: series.source, destination: series.destination, version: series.version, route: series.route,
-            isSource: series.reporter == .source)
+            isSource: series.reporter == .source, isStream: series.answeredBy == .stream)
     }
 
     func stat(_ query: Query) -> ServiceResponse {
@@ -141,7 +143,8 @@ extension Plane {
         for (series, latency) in totals.all where wanted(series) { statuses[pair(series), default: [:]]["\(series.code)", default: 0] += latency.count }
         let connections = totals.connections.open(at: loop.now)
         let order = { (a: Pair, b: Pair) in
-            (a.source, a.destination, a.version, a.route, a.isSource ? 0 : 1) < (b.source, b.destination, b.version, b.route, b.isSource ? 0 : 1)
+            (a.source, a.destination, a.version, a.route, (a.isSource ? 0 : 1) + (a.isStream ? 2 : 0))
+                < (b.source, b.destination, b.version, b.route, (b.isSource ? 0 : 1) + (b.isStream ? 2 : 0))
         }
         return .json {
             $0.member("window", query["window"] ?? "10s")
@@ -189,6 +192,7 @@ extension Plane {
         writer.member("version", pair.version)
         writer.member("route", pair.route)
         writer.member("reporter", pair.isSource ? "source" : "destination")
+        if pair.isStream { writer.member("protocol", "tcp") }
     }
 
     private func write(_ statuses: [String: UInt64], to writer: inout JSONWriter) {

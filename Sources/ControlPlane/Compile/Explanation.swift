@@ -39,23 +39,29 @@ struct Explanation {
                 chosen = (route, index)
             }
         }
-        let outbound = rows(.outbound, caller) { stage, chain in
+        let outbound = rows(.outbound, caller, isStream: !service.speaksHTTP) { stage, chain in
             StageSettings.outbound(stage, chain: chain, mesh: mesh, service: service, rule: chosen)
         }
-        let inbound = rows(.inbound, service) { stage, chain in
+        let inbound = rows(.inbound, service, isStream: !service.speaksHTTP) { stage, chain in
             StageSettings.inbound(stage, chain: chain, mesh: mesh, service: service)
         }
         return outbound + inbound
     }
 
     private func rows(
-        _ direction: ChainDirection, _ own: ServiceResource?, _ layers: (StageEntry, String) -> [ConfigLayer]
+        _ direction: ChainDirection, _ own: ServiceResource?, isStream: Bool, _ layers: (StageEntry, String) -> [ConfigLayer]
     ) -> [Row] {
         let chain = compiler.chainResource(direction, own)
         let stages = chain?.stages ?? ChainRules.defaultStages(direction)
         let label = chain.map { "Chain \($0.key.qualifiedName)" } ?? "default chain"
         var rows: [Row] = []
+        // Of a service that serves nothing else: its connections pass these stages by, whatever is set for them.
+        let skipped = Set(isStream ? StreamRules.skipped(stages) : [])
         for stage in stages {
+            if skipped.contains(stage.id) {
+                rows.append(Row(direction: direction.rawValue, stage: stage.id, key: "", value: "null", source: "skipped on tcp", file: ""))
+                continue
+            }
             guard let schema = filters[stage.filter] else { continue }
             let origins = ConfigOrigin.rows(schema.fields, layers(stage, label))
             if origins.isEmpty {

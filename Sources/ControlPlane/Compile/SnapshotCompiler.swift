@@ -14,7 +14,7 @@ package struct SnapshotCompiler: Sendable {
     private let revocation: AccessPart.Policy?
     private let limits: [RateLimitResource]
     private let chains: [ChainResource]
-    /// What callers are told of each HTTP service, in the order of keys: the same for all of them.
+    /// What callers are told of each port of a service, in the order of keys, http first: the same for all of them.
     private let entries: [(key: ResourceKey, entry: TrafficPart.ServiceEntry)]
 
     /// Prepared once per change, used for every workload.
@@ -54,12 +54,15 @@ package struct SnapshotCompiler: Sendable {
         self.limits = limits
         self.chains = chains
         let byService = Dictionary(grouping: all, by: \.serviceKey)
-        entries = sorted.compactMap { resource in
-            guard case .service(let service) = resource, let port = service.servedPort else { return nil }
+        entries = sorted.flatMap { resource -> [(ResourceKey, TrafficPart.ServiceEntry)] in
+            guard case .service(let service) = resource else { return [] }
             // Plaintext is spoken to nobody under strict mTLS, so nobody is told where it could be.
             let isStrict = Self.mtls(of: service, mesh) == .strict
             let usable = (byService[service.key] ?? []).filter { $0.hasSidecar || !isStrict }
-            return (service.key, Self.entry(service, port, routes[service.key], usable))
+            let ports = (service.httpPort.map { [($0, false)] } ?? []) + service.tcpPorts.map { ($0, true) }
+            return ports.map { port, isStream in
+                (service.key, Self.entry(service, port, isStream: isStream, routes[service.key], usable))
+            }
         }
     }
 
@@ -145,12 +148,13 @@ package struct SnapshotCompiler: Sendable {
     }
 
     private static func entry(
-        _ service: ServiceResource, _ port: Int, _ route: RouteResource?, _ endpoints: [RegisteredEndpoint]
+        _ service: ServiceResource, _ port: Int, isStream: Bool, _ route: RouteResource?, _ endpoints: [RegisteredEndpoint]
     ) -> TrafficPart.ServiceEntry {
         TrafficPart.ServiceEntry(
-            name: service.key.name, namespace: service.namespace, port: port, settings: layers(service.settings, service.identity),
+            name: service.key.name, namespace: service.namespace, port: port, isStream: isStream, settings: layers(service.settings, service.identity),
             route: route.map { route in route.rules.enumerated().map { rule($0.element, number: $0.offset, of: route) } },
-            routeName: route?.key.name ?? "", defaultVersion: service.defaultVersion, versions: versions(of: service, route, endpoints))
+            routeName: route?.key.name ?? "", defaultVersion: service.defaultVersion,
+            versions: versions(of: service, route, endpoints.filter { $0.address(of: port, isStream: isStream) != nil }, port, isStream: isStream))
     }
 
     private static func rule(_ rule: RouteRule, number: Int, of route: RouteResource) -> TrafficPart.RuleEntry {
@@ -166,7 +170,7 @@ package struct SnapshotCompiler: Sendable {
 
     /// Every version that has endpoints, and those that its default or its route names: a version nobody runs yet shows as one.
     private static func versions(
-        of service: ServiceResource, _ route: RouteResource?, _ endpoints: [RegisteredEndpoint]
+        of service: ServiceResource, _ route: RouteResource?, _ endpoints: [RegisteredEndpoint], _ port: Int, isStream: Bool
     ) -> [TrafficPart.VersionEntry] {
         var versions: [String: [RegisteredEndpoint]] = Dictionary(grouping: endpoints, by: \.version)
         if let version = service.defaultVersion { versions[version, default: []] += [] }
@@ -178,11 +182,11 @@ package struct SnapshotCompiler: Sendable {
         return versions.sorted { $0.key < $1.key }.map { name, endpoints in
             TrafficPart.VersionEntry(
                 name: name,
-                endpoints: endpoints.sorted { ($0.name, $0.address) < ($1.name, $1.address) }.map {
+                endpoints: endpoints.map {
                     TrafficPart.EndpointEntry(
-                        id: $0.name, address: $0.address, weight: $0.weight, isHealthy: $0.isHealthy, isDraining: $0.isDraining,
-                        hasSidecar: $0.hasSidecar)
-                })
+                        id: $0.name, address: $0.address(of: port, isStream: isStream) ?? "", weight: $0.weight, isHealthy: $0.isHealthy,
+                        isDraining: $0.isDraining, hasSidecar: $0.hasSidecar)
+                }.sorted { ($0.id, $0.address) < ($1.id, $1.address) })
         }
     }
 

@@ -29,7 +29,8 @@ package struct CallSeries: Hashable, Sendable {
 
     /// What a caller did not get because of the service or the mesh: any 5xx, and whatever the mesh refused in the service's place.
     /// A service's own 4xx is what it has to say.
-    var isFailure: Bool { code >= (answeredBy == .mesh ? 400 : 500) }
+    /// Raw streams know no success.
+    var isFailure: Bool { answeredBy != .stream && code >= (answeredBy == .mesh ? 400 : 500) }
 
     /// A label, in bytes.
     package static let labelBytesMax = 200
@@ -54,15 +55,17 @@ package struct CallSeries: Hashable, Sendable {
     /// No label holds the separator: see `isValid`.
     var key: String {
         "\(reporter.rawValue)\u{1F}\(code)\u{1F}\(source)\u{1F}\(destination)\u{1F}\(version)\u{1F}\(route)"
-            + (answeredBy == .mesh ? "\u{1F}mesh" : "")
+            + (answeredBy == .service ? "" : "\u{1F}\(answeredBy.text)")
     }
 
     init?(key: String) {
         let parts = key.split(separator: "\u{1F}", omittingEmptySubsequences: false)
-        guard parts.count == 6 || parts.count == 7 && parts[6] == "mesh", let reporter = UInt8(parts[0]).flatMap(Reporter.init), let code = UInt16(parts[1]) else { return nil }
+        guard parts.count == 6 || parts.count == 7, let reporter = UInt8(parts[0]).flatMap(Reporter.init), let code = UInt16(parts[1]),
+            let answeredBy = parts.count == 6 ? .service : CallKey.Answerer(text: String(parts[6]))
+        else { return nil }
         self.init(
             reporter: reporter, source: String(parts[2]), destination: String(parts[3]), version: String(parts[4]),
-            route: String(parts[5]), code: code, answeredBy: parts.count == 7 ? .mesh : .service)
+            route: String(parts[5]), code: code, answeredBy: answeredBy)
         guard isValid else { return nil }
     }
 }

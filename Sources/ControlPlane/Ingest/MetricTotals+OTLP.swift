@@ -19,13 +19,18 @@ extension MetricTotals.Batch {
                     if let point = OpenConnections.Point(gauge) { connections.append(point) } else { malformed += 1 }
                 }
             }
-            guard metric.name == DeltaTracker.requestDuration else { continue }
+            let isStream = metric.name == DeltaTracker.streamDuration
+            guard isStream || metric.name == DeltaTracker.requestDuration else { continue }
             guard case .histogram(let histograms, let temporality) = metric.data else {
                 malformed += 1
                 continue
             }
             for histogram in histograms {
-                if temporality == .delta, let point = MetricTotals.Point(histogram) { points.append(point) } else { malformed += 1 }
+                guard temporality == .delta, let point = MetricTotals.Point(histogram), (point.series.answeredBy == .stream) == isStream else {
+                    malformed += 1
+                    continue
+                }
+                points.append(point)
             }
         }
         return (MetricTotals.Batch(incarnation: id.incarnation, sequence: id.sequence, points: points, connections: connections), malformed)
@@ -84,9 +89,10 @@ extension CallSeries {
         }
         let answeredBy: CallKey.Answerer
         switch texts[CallKey.Answerer.key] {
-        case nil, "service": answeredBy = .service
-        case "mesh": answeredBy = .mesh
-        default: return nil
+        case nil: answeredBy = .service
+        case let text?:
+            guard let known = CallKey.Answerer(text: text) else { return nil }
+            answeredBy = known
         }
         self.init(
             reporter: reporter, source: source, destination: destination, version: version, route: route, code: UInt16(code),

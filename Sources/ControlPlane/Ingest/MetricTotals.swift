@@ -140,7 +140,7 @@ package struct MetricTotals: Sendable {
             seriesOfSource[series.source, default: 0] += 1
             return series
         }
-        // Overflow series are beside the cap: two reporters, six classes, two that may have answered.
+        // Overflow series are beside the cap: two reporters, six classes, two that may have answered and streams.
         let overflow = series.overflow
         if totals[overflow] == nil && totals.count >= limits.seriesMax { return nil }
         overflowed += 1
@@ -200,7 +200,7 @@ package struct MetricTotals: Sendable {
     ) -> [Group: Figures] {
         let seconds = window.span(of: length, at: now).seconds
         let all = window.merged(over: length, at: now, by: group)
-        let answered = window.merged(over: length, at: now) { $0.code == 0 ? nil : group($0) }
+        let answered = window.merged(over: length, at: now) { $0.code == 0 || $0.answeredBy == .stream ? nil : group($0) }
         let failed = window.merged(over: length, at: now) { $0.isFailure ? group($0) : nil }
         return all.reduce(into: [:]) { result, item in
             let calls = item.value.count

@@ -8,7 +8,9 @@ extension LocalReading {
         if let inbound = file.inbound {
             settings.entrances.inbound = listener(inbound.address, inbound.node["address"], "inbound.address", &taken)
             settings.entrances.inboundIsPlain = inbound.plaintext
-            settings.entrances.trustedProxies = ranges(inbound)
+            settings.entrances.trustedProxies = ranges(inbound.trustedProxies, inbound.node, "inbound")
+            settings.entrances.inboundTakesProxyHeader = inbound.takesProxyProtocol
+            proxies(inbound.takesProxyProtocol, inbound.trustedProxies, inbound.node, "inbound")
             if file.application == nil {
                 problems.append(
                     ConfigProblem(
@@ -16,13 +18,24 @@ extension LocalReading {
                         notes: ["say where it listens: \"application\": \"127.0.0.1:8080\", or \"unix:/path\""]))
             }
         }
+        for (index, stream) in file.tcp.enumerated() {
+            guard let at = listener(stream.address, stream.node["address"], "tcp[\(index)].address", &taken),
+                let application = address(stream.application, stream.node["application"], "tcp[\(index)].application")
+            else { continue }
+            var entrance = Dataplane.Entrances.Stream(port: stream.port, address: at, application: application)
+            entrance.trustedProxies = ranges(stream.trustedProxies, stream.node, "tcp[\(index)]")
+            entrance.takesProxyHeader = stream.takesProxyProtocol
+            entrance.sendsProxyHeader = stream.sendsProxyProtocol
+            proxies(stream.takesProxyProtocol, stream.trustedProxies, stream.node, "tcp[\(index)]")
+            settings.entrances.streams.append(entrance)
+        }
         settings.application = address(file.application, file.node["application"], "application")
         settings.entrances.proxy = lent(file.proxy, file.node["proxy"], "proxy", &taken)
         for (index, outbound) in file.outbound.enumerated() {
             guard let address = lent(outbound.address, outbound.node["address"], "outbound[\(index)].address", &taken) else { continue }
             settings.entrances.outbound.append(
                 Dataplane.Entrances.Outbound(
-                    service: outbound.service, namespace: outbound.namespace ?? file.service.namespace, address: address))
+                    service: outbound.service, namespace: outbound.namespace ?? file.service.namespace, port: outbound.port, address: address))
         }
         settings.admin = listener(file.admin, file.node["admin"], "admin", &taken)
         if let admin = settings.admin, !admin.isLoopback {
@@ -41,19 +54,52 @@ extension LocalReading {
                 problems.append(missing(key, among: services, at: node, path: path, near: key.namespace))
                 continue
             }
-            if !service.speaksHTTP {
-                problems.append(ConfigProblem("\(key) has no port for http: NOT SERVED", at: node, path: path))
+            if let port = outbound.port, port != service.httpPort, !service.tcpPorts.contains(port) {
+                let served = (service.httpPort.map { [$0] } ?? []) + service.tcpPorts
+                problems.append(
+                    ConfigProblem(
+                        "\(key) serves no port \(port)", at: outbound.node["port"] ?? node, path: "outbound[\(index)].port",
+                        notes: ["its ports: \(served.map { "\($0)" }.joined(separator: ", "))"]))
             } else if let own, !snapshot.traffic.services.contains(where: { $0.name == key.name && $0.namespace == key.namespace }) {
                 problems.append(ConfigProblem("\(key) is not among the reachableServices of \(own.key)", at: node, path: path))
             }
         }
     }
 
-    private mutating func ranges(_ inbound: SidecarFile.Inbound) -> [AddressRange] {
-        let nodes = inbound.node["trustedProxies"]?.elements ?? []
+    /// Each port of raw streams is one of the own Service, if that is known.
+    mutating func streams(_ own: ServiceResource?) {
+        var first: [Int: ConfigNode] = [:]
+        for (index, stream) in file.tcp.enumerated() {
+            let node = stream.node["port"] ?? stream.node, path = "tcp[\(index)].port"
+            if let known = first[stream.port] {
+                problems.append(
+                    ConfigProblem(
+                        "port \(stream.port) stands here twice", at: node, path: path, label: "again",
+                        related: .init(source: known.source, range: known.range, label: "first")))
+            }
+            first[stream.port] = first[stream.port] ?? node
+            guard let own, !own.tcpPorts.contains(stream.port) else { continue }
+            problems.append(
+                ConfigProblem(
+                    "\(own.key) has no port \(stream.port) with protocol tcp: nobody would call it", at: node, path: path,
+                    notes: ["its ports: \(own.ports.map { "\($0.port) \($0.protocol.rawValue)" }.joined(separator: ", "))"]))
+        }
+    }
+
+    /// Whoever may say where a connection came from is named, and says it.
+    private mutating func proxies(_ takesHeader: Bool, _ named: [String], _ node: ConfigNode, _ path: String) {
+        guard takesHeader, named.isEmpty else { return }
+        problems.append(
+            ConfigProblem(
+                "PROXY headers are believed of nobody: trustedProxies is empty", at: node["proxyProtocolIn"] ?? node, path: "\(path).proxyProtocolIn",
+                notes: ["name the proxies in front of this port in \"trustedProxies\""]))
+    }
+
+    private mutating func ranges(_ texts: [String], _ owner: ConfigNode, _ place: String) -> [AddressRange] {
+        let nodes = owner["trustedProxies"]?.elements ?? []
         var ranges: [AddressRange] = []
-        for (index, text) in inbound.trustedProxies.enumerated() {
-            let node = index < nodes.count ? nodes[index] : inbound.node, path = "inbound.trustedProxies[\(index)]"
+        for (index, text) in texts.enumerated() {
+            let node = index < nodes.count ? nodes[index] : owner, path = "\(place).trustedProxies[\(index)]"
             guard let range = AddressRange(text) else {
                 problems.append(
                     ConfigProblem(

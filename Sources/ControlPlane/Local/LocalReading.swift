@@ -38,6 +38,7 @@ struct LocalReading {
         for (direction, stages) in chains { put(stages, direction, into: &snapshot, &settings) }
         snapshot.access.callees = compiler.callees(of: snapshot)
         entrances(into: &settings)
+        streams(own)
         if read.broken.isEmpty { destinations(resources, snapshot, own) }
         certificates(&settings, &snapshot)
 
@@ -84,10 +85,10 @@ struct LocalReading {
             }
             return
         }
-        if let inbound = file.inbound, !inbound.plaintext {
+        if let node = file.inbound?.node ?? file.tcp.first?.node, file.inbound?.plaintext != true {
             problems.append(
                 ConfigProblem(
-                    "an inbound port without certificates could let nobody in", at: inbound.node, path: "inbound",
+                    "an inbound port without certificates could let nobody in", at: node, path: file.inbound == nil ? "tcp" : "inbound",
                     notes: ["give \"tls\" certificate, key and bundle, or say \"plaintext\": true"]))
         }
         guard hasOutbound else { return }

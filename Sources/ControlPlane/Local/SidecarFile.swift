@@ -21,6 +21,7 @@ struct SidecarFile: ConfigRecord {
         let address: String
         let plaintext: Bool
         let trustedProxies: [String]
+        let takesProxyProtocol: Bool
         let node: ConfigNode
 
         init(_ fields: inout ConfigFields) {
@@ -30,6 +31,31 @@ struct SidecarFile: ConfigRecord {
                 "trustedProxies", default: [],
                 "Addresses or ranges, such as 10.0.0.0/8, of proxies in front that prove no identity and whose x-forwarded-for is believed.",
                 .count(0...64))
+            takesProxyProtocol = fields.read(
+                "proxyProtocolIn", default: false, "Those proxies begin each connection with a PROXY header of version 2; without it they are closed.")
+            node = fields.node
+        }
+    }
+
+    struct TCP: ConfigRecord {
+        let port: Int
+        let address: String
+        let application: String
+        let trustedProxies: [String]
+        let takesProxyProtocol: Bool
+        let sendsProxyProtocol: Bool
+        let node: ConfigNode
+
+        init(_ fields: inout ConfigFields) {
+            port = fields.read("port", "Of the service, which has it with protocol tcp.", .in(1...65535))
+            address = fields.read("address", "Where callers' sidecars come in: host:port.", .nonEmpty)
+            application = fields.read("application", "Where the application serves it: host:port, or unix:/path.", .nonEmpty)
+            trustedProxies = fields.read(
+                "trustedProxies", default: [], "Addresses or ranges of proxies in front that may say where a connection came from.", .count(0...64))
+            takesProxyProtocol = fields.read(
+                "proxyProtocolIn", default: false, "Those proxies begin each connection with a PROXY header of version 2; without it they are closed.")
+            sendsProxyProtocol = fields.read(
+                "proxyProtocolOut", default: false, "Tell the application where each connection came from, in a PROXY header of version 2.")
             node = fields.node
         }
     }
@@ -37,12 +63,14 @@ struct SidecarFile: ConfigRecord {
     struct Outbound: ConfigRecord {
         let service: String
         let namespace: String?
+        let port: Int?
         let address: String
         let node: ConfigNode
 
         init(_ fields: inout ConfigFields) {
             service = fields.read("service", "The service that this local port leads to.", .label)
             namespace = fields.read("namespace", "Its namespace; the sidecar's own, if left out.", .label)
+            port = fields.read("port", "Which of its ports; by default the one for http, or its first.", .in(1...65535))
             address = fields.read("address", "Where the application calls it: host:port, or unix:/path.", .nonEmpty)
             node = fields.node
         }
@@ -75,6 +103,7 @@ struct SidecarFile: ConfigRecord {
     let workers: Int
     let seed: Int?
     let inbound: Inbound?
+    let tcp: [TCP]
     let proxy: String?
     let outbound: [Outbound]
     let application: String?
@@ -94,6 +123,7 @@ struct SidecarFile: ConfigRecord {
         seed = fields.read(
             "seed", "Makes random choices (versions, endpoints, back-offs) repeatable, for tests.", .in(0...9_007_199_254_740_991))
         inbound = fields.read("inbound", "The port in front of the application.")
+        tcp = fields.read("tcp", default: [], "Ports of the service for raw streams, each in front of the application that serves it.", .count(0...63))
         proxy = fields.read("proxy", "The HTTP proxy port for the application (HTTP_PROXY).")
         outbound = fields.read("outbound", default: [], "One local port per service the application calls.", .count(0...256))
         application = fields.read("application", "Where the application listens: host:port, or unix:/path.")

@@ -22,6 +22,9 @@ package struct SidecarLimits: ConfigRecord {
             "connectTime", default: bounds.connectTime, "For connecting to an endpoint, TLS included: 503 UF, or another try.", Self.time)
         bounds.handshakeTime = fields.read(
             "handshakeTime", default: bounds.handshakeTime, "For a caller's first byte and TLS handshake: closed.", Self.time)
+        bounds.detectTime = fields.read(
+            "detectTime", default: bounds.detectTime, "For a TCP caller's first byte on a permissive port: then it is taken for plaintext.",
+            Self.time)
         bounds.lingerTime = fields.read("lingerTime", default: bounds.lingerTime, "For the last bytes of a connection that ends.", Self.time)
         bounds.deadPeerTime = fields.read(
             "deadPeerTime", default: bounds.deadPeerTime, "For a host that acknowledges nothing: its connections fail.",

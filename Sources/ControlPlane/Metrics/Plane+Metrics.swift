@@ -76,12 +76,20 @@ extension Plane {
             series.append(StatsSeries(name: name, help: help, labels: labels, value: .gauge(value)))
         }
         for (call, latency) in totals.all {
-            let labels = [
+            let pair = [
                 StatsRegistry.Label("reporter", call.reporter == .source ? "source" : "destination"),
                 StatsRegistry.Label("source", call.source), StatsRegistry.Label("destination", call.destination),
                 StatsRegistry.Label("version", call.version), StatsRegistry.Label("route", call.route),
-                StatsRegistry.Label("code", "\(call.code)"), StatsRegistry.Label(CallKey.Answerer.key, call.answeredBy.text),
+                StatsRegistry.Label("code", "\(call.code)"),
             ]
+            guard call.answeredBy != .stream else {
+                counter(StreamSeries.closed.name, StreamSeries.closed.help, latency.count, pair)
+                series.append(
+                    StatsSeries(
+                        name: StreamSeries.duration.name, help: StreamSeries.duration.help, labels: pair, value: .histogram(latency)))
+                continue
+            }
+            let labels = pair + [StatsRegistry.Label(CallKey.Answerer.key, call.answeredBy.text)]
             counter("weft_requests_total", "Calls by pair, version, route, status and who answered.", latency.count, labels)
             series.append(
                 StatsSeries(

@@ -30,6 +30,7 @@ enum RegistrationTable {
                     $0.object {
                         $0.member("port", endpoint.port)
                         $0.member("address", endpoint.address)
+                        if endpoint.isStream { $0.member("protocol", "tcp") }
                     }
                 }
             }
@@ -55,7 +56,7 @@ enum RegistrationTable {
         else { return nil }
         let endpoints = nodes.compactMap { node -> PushMessage.Endpoint? in
             guard let port = node["port"]?.integer, (1...65_535).contains(port), let address = node["address"]?.string else { return nil }
-            return PushMessage.Endpoint(port: Int(port), address: address)
+            return PushMessage.Endpoint(port: Int(port), address: address, isStream: node["protocol"]?.string == "tcp")
         }
         guard endpoints.count == nodes.count else { return nil }
         return LeaseTable.Registration(

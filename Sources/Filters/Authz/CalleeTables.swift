@@ -24,8 +24,8 @@ struct CalleeTables: BitwiseCopyable {
         let row = rows[callee]
         return tables[Int(row.table)].decide(
             AccessTable.Call(
-                peer: caller.base, port: row.port, method: exchange.storage.pointee.request.methodText,
-                path: exchange.storage.pathNow))
+                peer: caller.base, port: row.port, method: exchange.isStream ? nil : exchange.storage.pointee.request.methodText,
+                path: exchange.isStream ? nil : exchange.storage.pathNow))
     }
 
     init(_ snapshot: Snapshot?, in memory: PinnedMemory) {

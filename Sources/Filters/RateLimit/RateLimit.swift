@@ -1,7 +1,7 @@
 package import Pipeline
 
-/// Limits how often: per source, per route, in total. 429, flag RL, with `Retry-After`.
-package final class RateLimit: RequestHeadFilter {
+/// Limits how often: per source, per route, in total. 429, flag RL, with `Retry-After`; a raw stream takes one token, and is closed.
+package final class RateLimit: ConnectionFilter, RequestHeadFilter {
     package static let name: FilterName = "ratelimit"
     package static let summary = "limits how often: per source, per route, in total (429)"
     package typealias Config = RateLimitConfig
@@ -10,6 +10,8 @@ package final class RateLimit: RequestHeadFilter {
     private struct Limit: BitwiseCopyable {
         let key: AccessPart.Key
         let matches: TableRange
+        /// Its matches ask for nothing that only a request has.
+        let takesStreams: Bool
         let policy: TokenBucket.Policy
         /// For `source` and `route`.
         let buckets: KeyedTable<TokenBucket>?
@@ -37,8 +39,8 @@ package final class RateLimit: RequestHeadFilter {
         let memory = PinnedMemory()
         self.memory = memory
         isShadow = config.mode == .shadow
-        allowed = stage.counter("allowed_total", "Requests within every limit.")
-        limited = stage.counter("limited_total", "Requests answered 429.")
+        allowed = stage.counter("allowed_total", "Requests, and TCP connections, within every limit.")
+        limited = stage.counter("limited_total", "Requests answered 429, and TCP connections closed.")
         shadowLimited = stage.counter("shadow_limited_total", "Requests that mode enforce would have answered 429.")
         untracked = stage.counter("untracked_total", "Requests of sources or routes that found no room among 4,096 buckets; the total alone limits them.")
         var patterns: [RequestPattern] = []
@@ -56,6 +58,7 @@ package final class RateLimit: RequestHeadFilter {
             limits.append(
                 Limit(
                     key: rule.key, matches: TableRange(start: start, count: rule.matches.count),
+                    takesStreams: rule.matches.isEmpty || rule.matches.contains(where: \.takesStreams),
                     policy: TokenBucket.Policy(tokens: rule.rate.count, per: rule.rate.period, burst: Int64(rule.burst)),
                     buckets: rule.key == .total ? nil : stage.table(TokenBucket(), subject: subject),
                     bucket: rule.key == .total ? stage.shared(TokenBucket(), subject: subject) : nil,
@@ -66,12 +69,35 @@ package final class RateLimit: RequestHeadFilter {
         self.limits = memory.table(limits)
     }
 
+    /// A stream counts when it comes, not again when the config changes.
+    package func onConnection(_ connection: borrowing Connection) -> ConnectionVerdict {
+        guard connection.isStream, !connection.isAskedAgain else { return .next }
+        var index = 0
+        while index < limits.count {
+            let limit = limits[index]
+            index &+= 1
+            guard limit.takesStreams, let bucket = bucket(of: limit, source: connection.source.peer, route: 0),
+                case let answer = bucket.update({ $0.take(limit.policy, at: connection.now) }), answer != .taken
+            else { continue }
+            guard !isShadow else {
+                shadowLimited.increment()
+                return .next
+            }
+            limited.increment()
+            return .refuse(because: limit.reason)
+        }
+        allowed.increment()
+        return .next
+    }
+
     package func onRequestHead(_ exchange: borrowing Exchange) -> RequestVerdict {
         var index = 0
         while index < limits.count {
             let limit = limits[index]
             let match = patterns.firstMatch(in: limit.matches, exchange)
-            if match >= 0, let bucket = bucket(of: limit, match, exchange) {
+            // Outbound a rule of the Route; inbound, where there is none, an entry of `matches`.
+            let route = UInt64(exchange.storage.pointee.destination.routeLabel.number) << 32 | UInt64(UInt32(truncatingIfNeeded: match))
+            if match >= 0, let bucket = bucket(of: limit, source: exchange.source.peer, route: route) {
                 switch bucket.update({ $0.take(limit.policy, at: exchange.now) }) {
                 case .taken: break
                 case .refused(let wait): return refuse(exchange, limit, retryAfter: wait)
@@ -84,13 +110,12 @@ package final class RateLimit: RequestHeadFilter {
         return .next
     }
 
-    private func bucket(of limit: Limit, _ match: Int, _ exchange: borrowing Exchange) -> Shared<TokenBucket>? {
+    private func bucket(of limit: Limit, source: UnsafePointer<PeerRecord>?, route: UInt64) -> Shared<TokenBucket>? {
         guard let buckets = limit.buckets else { return limit.bucket }
         let key: UInt64 =
             switch limit.key {
-            case .source: exchange.source.peer.map { UInt64($0.pointee.id) } ?? Self.external
-            // Outbound a rule of the Route; inbound, where there is none, an entry of `matches`.
-            case .route: UInt64(exchange.storage.pointee.destination.routeLabel.number) << 32 | UInt64(UInt32(truncatingIfNeeded: match))
+            case .source: source.map { UInt64($0.pointee.id) } ?? Self.external
+            case .route: route
             case .total: 0
             }
         if let bucket = buckets.state(for: key) { return bucket }

@@ -16,6 +16,9 @@ extension RouteTable {
         for (index, service) in traffic.services.enumerated() {
             let firstRule = rules.count, firstPattern = patterns.count
             for (number, rule) in (service.route ?? []).enumerated() {
+                // A raw stream has nothing that paths, methods or headers could match: rules that ask for them are not for it.
+                let matches = service.isStream && rule.matches.contains(where: \.takesStreams) ? [] : rule.matches
+                let isOutOfReach = service.isStream && !matches.isEmpty
                 let firstBackend = backends.count
                 var end: UInt64 = 0
                 for backend in rule.backends.prefix(WeightedSplit.backendsMax) {
@@ -23,7 +26,7 @@ extension RouteTable {
                     ends.append(end)
                     backends.append(compiler.upstream(of: backend, in: service))
                 }
-                patterns += rule.matches.isEmpty ? [.any] : rule.matches.map { RequestPattern($0, in: memory) }
+                if !isOutOfReach { patterns += matches.isEmpty ? [.any] : matches.map { RequestPattern($0, in: memory) } }
                 owners += Array(repeating: Int32(rules.count), count: patterns.count - owners.count)
                 rules.append(
                     RuleRow(
@@ -48,7 +51,7 @@ extension RouteTable {
 
     /// `service[.namespace].weft[:port]`; the short form within the own namespace. Without a port, the first of the service.
     private static func names(of traffic: TrafficPart) -> [(name: String, value: Int)] {
-        traffic.services.enumerated().flatMap { index, service in
+        traffic.services.enumerated().filter { !$0.element.isStream }.flatMap { index, service in
             let short = service.namespace == traffic.workload.namespace ? ["\(service.name).weft"] : []
             return (short + ["\(service.name).\(service.namespace).weft"]).flatMap {
                 [(name: $0, value: index), (name: "\($0):\(service.port)", value: index)]
@@ -86,7 +89,7 @@ extension RouteTable {
         /// -1 if the backend names a service that this sidecar does not know.
         mutating func upstream(of backend: TrafficPart.BackendEntry, in service: TrafficPart.ServiceEntry) -> Int32 {
             let name = backend.service ?? service.name, namespace = backend.namespace ?? service.namespace
-            let candidates = byName["\(namespace)/\(name)", default: []]
+            let candidates = byName["\(namespace)/\(name)", default: []].filter { traffic.services[$0].isStream == service.isStream }
             // Of a service with several ports the one that was called, else its first.
             guard let index = candidates.first(where: { traffic.services[$0].port == service.port }) ?? candidates.first else { return -1 }
             return upstream(index, version: backend.version ?? traffic.services[index].defaultVersion)

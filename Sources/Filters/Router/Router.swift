@@ -3,7 +3,7 @@ package import Pipeline
 /// Knows where a request is bound, and picks the endpoint that gets it.
 ///
 /// Outbound: the way in names the service, its Route the version, least load the endpoint. Inbound: the application.
-package final class Router: DestinationResolver, OutcomeFilter {
+package final class Router: DestinationResolver, StreamFilter {
     package static let name: FilterName = "router"
     package static let summary = "finds where a request is bound and picks the endpoint; last in every chain"
     package typealias Config = RouterConfig
@@ -66,19 +66,48 @@ package final class Router: DestinationResolver, OutcomeFilter {
     }
 
     package func onRequestHead(_ exchange: borrowing Exchange) -> RequestVerdict {
+        guard let refusal = handOver(exchange) else { return .next }
+        return .fail(refusal.error, because: refusal.reason)
+    }
+
+    package func onStream(_ exchange: borrowing Exchange) -> StreamVerdict {
+        guard let refusal = handOver(exchange) else { return .next }
+        return .refuse(refusal.error, because: refusal.reason)
+    }
+
+    /// The endpoint took the connection: that is all that a stream says about it.
+    package func onStreamOpen(_ exchange: borrowing Exchange) {
+        if isInbound { return }
+        var taken = exchange[held]
+        guard !taken.choice.isNone else { return }
+        var random = exchange.random
+        let wasProbe = taken.choice.isProbe
+        count(table.upstreams[Int(taken.upstream)].balancer.judge(&taken.choice, .success, at: exchange.now, using: &random), wasProbe)
+        exchange.random = random
+        exchange[held] = taken
+    }
+
+    private struct Refusal {
+        let error: ProxyError
+        let reason: Reason
+    }
+
+    /// Picks the endpoint; why it cannot, if so.
+    @inline(__always)
+    private func handOver(_ exchange: borrowing Exchange) -> Refusal? {
         if isInbound {
-            exchange.storage.pointee.endpoint = EndpointDirectory.application
-            return .next
+            exchange.storage.pointee.endpoint = exchange.storage.pointee.connection.pointee.application
+            return nil
         }
         let destination = exchange.storage.pointee.destination
         guard destination.service >= 0 else {
             noRoute.increment()
-            return .fail(ProxyError(.unknownDestination, isProvablyUnsent: true), because: "no service of the mesh has this name")
+            return Refusal(error: ProxyError(.unknownDestination, isProvablyUnsent: true), reason: "no service of the mesh has this name")
         }
         var upstream = destination.upstream
         if upstream < 0, destination.rule < 0 {
             noRoute.increment()
-            return .fail(ProxyError(.noRoute, isProvablyUnsent: true), because: table.services[Int(destination.service)].noRoute)
+            return Refusal(error: ProxyError(.noRoute, isProvablyUnsent: true), reason: table.services[Int(destination.service)].noRoute)
         }
         var random = exchange.random
         defer { exchange.random = random }
@@ -95,6 +124,13 @@ package final class Router: DestinationResolver, OutcomeFilter {
         guard let choice = row.balancer.pick(avoiding: exchange.storage.pointee.tried, at: exchange.now, using: &random) else {
             return fail(row.noEndpoint)
         }
+        if exchange.isStream, exchange.attempt > 0, exchange.storage.pointee.tried.contains(choice.endpoint.id) {
+            // There is no other, and this one has just failed.
+            var none = choice
+            row.balancer.finish(&none, .noWord, at: exchange.now, using: &random)
+            let error = exchange.storage.pointee.error ?? ProxyError(.noEndpoint, isProvablyUnsent: true)
+            return Refusal(error: error, reason: Reason(pinned: Bytes(error.text)))
+        }
         if choice.isPanic { panics.increment() }
         exchange[held] = Held(choice: choice, upstream: upstream)
         let endpoint = choice.endpoint
@@ -102,12 +138,12 @@ package final class Router: DestinationResolver, OutcomeFilter {
         exchange.storage.pointee.endpoint = Int32(truncatingIfNeeded: endpoint.id & (RouteTable.peerBit - 1))
         exchange.storage.pointee.endpointIsPeer = endpoint.id & RouteTable.peerBit != 0
         exchange.storage.pointee.destination.versionLabel = endpoint.version
-        return .next
+        return nil
     }
 
-    private func fail(_ reason: Reason) -> RequestVerdict {
+    private func fail(_ reason: Reason) -> Refusal {
         noEndpoint.increment()
-        return .fail(ProxyError(.noEndpoint, isProvablyUnsent: true), because: reason)
+        return Refusal(error: ProxyError(.noEndpoint, isProvablyUnsent: true), reason: reason)
     }
 
     package func onOutcome(_ exchange: borrowing Exchange, _ outcome: Outcome) {
@@ -118,12 +154,16 @@ package final class Router: DestinationResolver, OutcomeFilter {
         let report = outcome.report(isLocalReply: exchange.response.isLocalReply)
         let wasProbe = taken.choice.isProbe
         let balancer = table.upstreams[Int(taken.upstream)].balancer
-        switch balancer.finish(&taken.choice, report, at: exchange.now, using: &random) {
+        count(balancer.finish(&taken.choice, report, at: exchange.now, using: &random), wasProbe)
+        exchange.random = random
+        exchange[held] = taken
+    }
+
+    private func count(_ effect: FailureAccrual.Effect, _ wasProbe: Bool) {
+        switch effect {
         case .none: break
         case .tripped: if !wasProbe { ejected.increment() }
         case .recovered: recovered.increment()
         }
-        exchange.random = random
-        exchange[held] = taken
     }
 }

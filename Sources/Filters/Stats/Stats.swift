@@ -2,7 +2,7 @@ package import Pipeline
 
 /// Counts what passes it. The topmost one of a chain also counts every call by source, destination, version, route, status and who
 /// answered.
-package final class Stats: RequestHeadFilter, OutcomeFilter {
+package final class Stats: RequestHeadFilter, StreamFilter {
     package static let name: FilterName = "stats"
     package static let summary = "counts every call with its status and latency"
 
@@ -33,7 +33,7 @@ package final class Stats: RequestHeadFilter, OutcomeFilter {
         failures = stage.counter("failures_total", "Of these, how many failed or were answered 500 and above.")
         cancelled = stage.counter("cancelled_total", "Of these, how many ended because the caller went away or a deadline above passed.")
         duration = stage.histogram("duration_seconds", "Time from the request's head to the end; for a tunnel, until it opened.")
-        tunnels = stage.counter("tunnels_total", "Tunnels (WebSocket and other upgrades) that have ended.")
+        tunnels = stage.counter("tunnels_total", "Tunnels (WebSocket and other upgrades) and TCP connections that have ended.")
         tunnelRequestBytes = stage.counter("tunnel_request_bytes_total", "Bytes that they carried from the caller to the service.")
         tunnelResponseBytes = stage.counter("tunnel_response_bytes_total", "Bytes that they carried from the service to the caller.")
         isInbound = stage.isInbound
@@ -50,7 +50,14 @@ package final class Stats: RequestHeadFilter, OutcomeFilter {
         return .next
     }
 
+    package func onStream(_ exchange: borrowing Exchange) -> StreamVerdict {
+        exchange[began] = exchange.now
+        inFlight.increment()
+        return .next
+    }
+
     package func onOutcome(_ exchange: borrowing Exchange, _ outcome: Outcome) {
+        if exchange.isStream { return streamEnded(exchange, outcome) }
         let isTunnel = outcome.status == 101
         // How long a tunnel lives says nothing about how quickly the service answers.
         let elapsed = (isTunnel ? exchange.storage.pointee.responseStartedAt : exchange.now) - exchange[began]
@@ -76,6 +83,25 @@ package final class Stats: RequestHeadFilter, OutcomeFilter {
                 version: destination.versionLabel, route: destination.routeLabel, status: outcome.status,
                 answeredBy: answerer(exchange, outcome)),
             latency: elapsed)
+    }
+
+    /// A stream has no latency and no success: how long it lasted is what is told, and why it ended if not by its own ends.
+    private func streamEnded(_ exchange: borrowing Exchange, _ outcome: Outcome) {
+        passes.increment()
+        if outcome.kind == .cancelled { cancelled.increment() }
+        if outcome.kind == .failed { failures.increment() }
+        tunnels.increment()
+        tunnelRequestBytes.add(exchange.storage.pointee.requestBytes)
+        tunnelResponseBytes.add(exchange.storage.pointee.responseBytes)
+        defer { inFlight.decrement() }
+        guard let calls else { return }
+        let destination = exchange.storage.pointee.destination
+        let source = isInbound ? exchange.source.peer.map(\.pointee.serviceLabel) ?? .unknown : ownService
+        calls.record(
+            CallKey(
+                reporter: isInbound ? .destination : .source, source: source, destination: destination.serviceLabel,
+                version: destination.versionLabel, route: destination.routeLabel, status: outcome.error?.status ?? 0, answeredBy: .stream),
+            latency: exchange.now - exchange[began])
     }
 
     /// A sidecar's answer carries a flag: here, or as the word of the peer in front of the service. What a filter answers without one

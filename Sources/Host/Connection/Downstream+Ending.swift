@@ -131,7 +131,8 @@ extension Downstream {
 
     func idled() {
         switch d.pointee.state {
-        case .sniffing, .handshaking:
+        case .sniffing where d.pointee.isStream && worker.w.pointee.acceptsPlaintext: takeStreamInTheClear()
+        case .introducing, .sniffing, .handshaking:
             worker.w.pointee.stats.timeouts.increment()
             close()
         case .closing, .lingering: close()

@@ -26,7 +26,7 @@ extension Downstream {
             case .sendReply: sendReply(x)
             case .cutDownstream:
                 d.pointee.machine.abort()
-                d.pointee.tunnel.isCut = d.pointee.tunnel.isOpen
+                d.pointee.tunnel.isCut = d.pointee.tunnel.isOpen || d.pointee.isStream
             case .setTimer(let deadline):
                 d.pointee.exchangeDeadline = deadline
                 armTimer()
@@ -39,6 +39,7 @@ extension Downstream {
         guard let pool = worker.pool(of: x.pointee.endpoint) else {
             return ChainRun(x).attemptFailed(ProxyError(.noEndpoint, isProvablyUnsent: true), at: now)
         }
+        if x.pointee.isStream { return connectStream(x, pool) }
         attempt(x, over: pool, fresh: false)
     }
 
@@ -127,7 +128,7 @@ extension Downstream {
             x.pointee.upstream = nil
             Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).cancel()
         }
-        let old = x.pointee.chain, failure = x.pointee.error
+        let old = x.pointee.chain, failure = x.pointee.error, reason = x.pointee.reason
         d.pointee.isOverByWish = x.pointee.requestEnded && !x.pointee.request.keepsAlive
         x.pointee.arena.freeAll()
         worker.w.pointee.giveExchange(x)
@@ -138,11 +139,13 @@ extension Downstream {
             worker.w.pointee.tunnelCount -= 1
             worker.w.pointee.stats.tunnelActive.decrement()
             worker.w.pointee.stats.tunnelEnded(failure)
-            d.pointee.tunnelHeads?.deallocate()
-            d.pointee.tunnelHeads = nil
+            if d.pointee.isStream, failure?.kind == .accessRevoked { worker.logStream("\(streamText) cut: \(reason.string)") }
+            if !d.pointee.isStream { d.pointee.tunnelMemory?.deallocate() }
+            d.pointee.tunnelMemory = nil
             worker.releaseRetiredChains()
             return close()
         }
+        if d.pointee.isStream { streamFailed(failure, reason) }
         if old != chain { worker.releaseRetiredChains() }
         guard d.pointee.responseEnded else {
             // Cut, or nobody is left to answer. What the service did say leaves first: head, body and end may have come at once.
@@ -152,12 +155,17 @@ extension Downstream {
             return
         }
         switch d.pointee.machine.responseEnded() {
-        case .nextRequest, .drain:
-            d.pointee.input.unpin(&worker.w.pointee.buffers)
-            d.pointee.resumesInput = true
-            if !d.pointee.isStalled { awaitWhatIsDue() }
+        case .nextRequest: expectMore(within: worker.w.pointee.bounds.downstreamIdleTime)
+        case .drain: expectMore(within: worker.w.pointee.bounds.bodyProgressTime)
         case .close: finish()
         }
+    }
+
+    /// The exchange is over and its connection lives on.
+    private func expectMore(within time: Nanoseconds) {
+        d.pointee.input.unpin(&worker.w.pointee.buffers)
+        d.pointee.resumesInput = true
+        if !d.pointee.isStalled { awaitUntil(time) }
     }
 
     // MARK: Sending
@@ -235,7 +243,7 @@ extension Downstream {
             d.pointee.resumesInput = false
             guard d.pointee.canRead || !d.pointee.input.isEmpty else { break }
             worker.w.pointee.loop.runAgain(d.pointee.registration, d.pointee.canRead ? .readable : [])
-        case .open, .closing, .sniffing, .handshaking, .lingering, .closed: break
+        case .open, .closing, .introducing, .sniffing, .handshaking, .lingering, .closed: break
         }
     }
 }

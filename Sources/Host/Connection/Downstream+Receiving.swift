@@ -10,9 +10,11 @@ extension Downstream {
         while d.pointee.state == .open, !d.pointee.tunnel.isOpen {
             d.pointee.resumesInput = false
             guard wantsInput else {
-                // What is out of the way on the other side makes room for more of a body.
+                // Nothing of it is to come: what it gave rise to leaves with that of other requests, at the end of the turn.
+                if d.pointee.hasBegun, let x = d.pointee.exchange, x.pointee.requestEnded { break }
+                // What is out of the way on the other side makes room for more.
                 settle()
-                guard d.pointee.state == .open, d.pointee.hasBegun, wantsInput else { return }
+                guard d.pointee.state == .open, wantsInput else { return }
                 continue
             }
             steps += 1
@@ -87,9 +89,9 @@ extension Downstream {
     }
 
     /// Whether its caller may go on after a change of keys or roots; asked once per change.
-    private var isStillTrusted: Bool {
+    var isStillTrusted: Bool {
         guard d.pointee.trustEpoch != worker.w.pointee.trustEpoch, d.pointee.isInbound, d.pointee.filters.isTLS else { return true }
-        guard let context = worker.w.pointee.serverTLS, context.trusts(peerOf: d.pointee.transport) else { return false }
+        guard let context = d.pointee.isStream ? worker.w.pointee.streamServerTLS : worker.w.pointee.serverTLS, context.trusts(peerOf: d.pointee.transport) else { return false }
         d.pointee.trustEpoch = worker.w.pointee.trustEpoch
         return true
     }
@@ -198,10 +200,7 @@ extension Downstream {
     func prepareExchange() {
         let (memory, slot) = worker.w.pointee.takeExchange()
         let filters = withUnsafeMutablePointer(to: &d.pointee.filters) { $0 }
-        memory.storage.initialize(
-            to: ExchangeStorage(
-                chain: chain, actions: worker.w.pointee.ring, connection: filters, memory: memory, pool: worker.w.pointee.blocks,
-                random: Random(seed: 0), now: now))
+        memory.begin(chain, actions: worker.w.pointee.ring, connection: filters, pool: worker.w.pointee.blocks, now: now)
         memory.storage.pointee.owner = UnsafeMutableRawPointer(d)
         memory.storage.pointee.loop = UInt16(worker.w.pointee.index)
         memory.storage.pointee.slot = slot

@@ -3,6 +3,8 @@ internal import Pipeline
 /// One connection of a caller. Plain data, confined to its loop; `Downstream` is the pointer with the verbs.
 struct DownstreamStorage {
     enum State: UInt8 {
+        /// Waiting for the PROXY header with which a trusted proxy begins.
+        case introducing
         /// Waiting for the first byte to tell TLS from plaintext.
         case sniffing
         case handshaking
@@ -20,12 +22,18 @@ struct DownstreamStorage {
     var transport: Transport
     let isInbound: Bool
     let wayIn: Listening.Kind
+    /// It carries a raw stream, not HTTP.
+    let isStream: Bool
+    /// The application behind is told where the caller is, in a PROXY header.
+    let sendsProxyHeader: Bool
     var state = State.open
     var canRead = false
     /// The caller finished sending: its last bytes and the end came, or will come, without another edge.
     var endIsNear = false
     /// Its address is one of those that may say where requests came from.
     var isTrustedProxy = false
+    /// Whoever connects is taken as it comes: no TLS, no identity.
+    var isPlain = false
     /// The caller does not take what is written.
     var isStalled = false
     /// It finished sending without a word: see `leave`.
@@ -54,12 +62,14 @@ struct DownstreamStorage {
     var idleDeadline = Instant.distantFuture
     var counted = CountedConnection()
     var machine = ServerMachine()
+    /// The caller's, beside `filters.caller`.
+    var callerPort: UInt16 = 0
     var input = IOBuffer()
     var output = IOBuffer()
     var filters = ConnectionStorage()
     var exchange: UnsafeMutablePointer<ExchangeStorage>?
-    /// Where the heads of a tunnel's exchange stand.
-    var tunnelHeads: UnsafeMutableRawPointer?
+    /// Where the heads of a tunnel's exchange stand; of a raw stream, what is counted of its pair (`StreamCounters`).
+    var tunnelMemory: UnsafeMutableRawPointer?
     var nextToSettle: UnsafeMutablePointer<DownstreamStorage>?
     /// Neighbours in the worker's list.
     var next: UnsafeMutablePointer<DownstreamStorage>?
@@ -90,8 +100,8 @@ struct Downstream: BitwiseCopyable {
         d.initialize(
             to: DownstreamStorage(
                 worker: worker, transport: Transport(plain: descriptor), isInbound: listening.kind == .inbound, wayIn: listening.kind,
-                listener: listening.index, trustEpoch: worker.w.pointee.trustEpoch))
-        d.pointee.state = listening.kind == .inbound && !listening.isPlain ? .sniffing : .open
+                isStream: listening.isStream || listening.kind == .service && worker.w.pointee.leadsToStream(listening.index),
+                sendsProxyHeader: listening.sendsProxyHeader, listener: listening.index, trustEpoch: worker.w.pointee.trustEpoch))
         do {
             d.pointee.registration = try worker.w.pointee.loop.register(descriptor, onEvent, UnsafeMutableRawPointer(d))
         } catch {
@@ -101,10 +111,16 @@ struct Downstream: BitwiseCopyable {
             return
         }
         d.pointee.filters.openedAt = worker.w.pointee.loop.now
+        d.pointee.filters.isStream = d.pointee.isStream
+        d.pointee.filters.servicePort = listening.servicePort
+        d.pointee.filters.application = listening.application
         let caller = peer.caller
         // The application's own address says nothing to anyone on another host.
         if listening.kind == .inbound || !caller.isLoopback { d.pointee.filters.caller = caller }
         for range in listening.trustedProxies where range.contains(caller) { d.pointee.isTrustedProxy = true }
+        d.pointee.callerPort = peer.port
+        d.pointee.isPlain = listening.isPlain || listening.kind != .inbound
+        d.pointee.state = listening.takesProxyHeader && d.pointee.isTrustedProxy ? .introducing : d.pointee.isPlain ? .open : .sniffing
         d.pointee.next = worker.w.pointee.connections
         worker.w.pointee.connections?.pointee.previous = d
         if worker.w.pointee.oldestConnection == nil { worker.w.pointee.oldestConnection = d }
@@ -113,6 +129,11 @@ struct Downstream: BitwiseCopyable {
         worker.w.pointee.stats.downstreamOpened.increment()
         worker.w.pointee.stats.downstreamActive.increment()
         let connection = Downstream(d)
+        if d.pointee.isStream {
+            // Nothing is waited for where nothing has to be found out: the service may be the one that speaks first.
+            if d.pointee.state == .open { return connection.opened() }
+            return connection.awaitUntil(connection.firstByteTime)
+        }
         connection.awaitUntil(
             d.pointee.state == .open ? worker.w.pointee.bounds.downstreamIdleTime : worker.w.pointee.bounds.handshakeTime)
     }
@@ -125,14 +146,23 @@ struct Downstream: BitwiseCopyable {
         Downstream(context.assumingMemoryBound(to: DownstreamStorage.self)).timeOut()
     }
 
+    /// For a caller's first byte.
+    private var firstByteTime: Nanoseconds {
+        let mayBeSilent = d.pointee.isStream && d.pointee.state == .sniffing && worker.w.pointee.acceptsPlaintext
+        return mayBeSilent ? worker.w.pointee.bounds.detectTime : worker.w.pointee.bounds.handshakeTime
+    }
+
     // MARK: Events
 
     func handle(_ readiness: Readiness) {
         if readiness.intersection([.peerFinished, .hungUp, .failed]) != [] { d.pointee.endIsNear = true }
         switch d.pointee.state {
+        case .introducing: takeProxyHeader()
+        case .sniffing where d.pointee.isStream: sniffStream()
         case .sniffing: sniff()
         case .handshaking: shakeHands()
         case .open where d.pointee.tunnel.isOpen: Tunnel(d)?.handle(readiness, of: .caller)
+        case .open where d.pointee.isStream: streamIsReady(readiness)
         case .open, .closing:
             let directions = d.pointee.transport.directions(for: readiness)
             if directions.read { d.pointee.canRead = true }
@@ -179,6 +209,39 @@ struct Downstream: BitwiseCopyable {
         awaitUntil(min(worker.w.pointee.bounds.leaveTime, worker.w.pointee.bounds.bodyProgressTime))
     }
 
+    /// A proxy that the operator named says where the connection came from; nothing of it is believed but addresses. Without the
+    /// header, or with one that cannot be read, it is closed: what follows would be taken for the application's bytes.
+    private func takeProxyHeader() {
+        guard let scratch = worker.w.pointee.scratch.baseAddress else { return close() }
+        switch Socket.peek(d.pointee.transport.descriptor, into: scratch, count: min(worker.w.pointee.scratch.count, ProxyHeader.bytesMax)) {
+        case .wouldBlock: return
+        case .closed, .failed: return close()
+        case .bytes(let seen):
+            switch ProxyHeader.read(Bytes(scratch, count: seen)) {
+            case .needMore: if d.pointee.endIsNear { close() }
+            case .malformed:
+                worker.w.pointee.stats.protocolErrors.increment()
+                worker.logStream("a connection from \(d.pointee.callerText), a trusted proxy, does not begin with a PROXY header of version 2")
+                close()
+            case .header(let header, let count):
+                guard case .bytes(count) = Socket.read(d.pointee.transport.descriptor, into: scratch, count: count) else { return close() }
+                if !header.source.isNone {
+                    d.pointee.filters.caller = header.source
+                    d.pointee.callerPort = header.sourcePort
+                }
+                introduced()
+            }
+        }
+    }
+
+    /// The connection's own bytes begin.
+    private func introduced() {
+        d.pointee.state = d.pointee.isPlain ? .open : .sniffing
+        if d.pointee.isPlain { return opened() }
+        awaitUntil(firstByteTime)
+        if d.pointee.isStream { sniffStream() } else { sniff() }
+    }
+
     func sniff() {
         switch ProtocolSniff.peek(d.pointee.transport.descriptor) {
         case .wouldBlock: return
@@ -212,6 +275,10 @@ struct Downstream: BitwiseCopyable {
             close()
         case .done:
             d.pointee.filters.isTLS = true
+            if d.pointee.isStream, !d.pointee.transport.speaks(Self.streamProtocol) {
+                worker.w.pointee.stats.handshakeFailures.increment()
+                return refuseStream("TLS without ALPN weft-tcp")
+            }
             if let identity = d.pointee.transport.peerIdentity { d.pointee.filters.peer = Peers.record(of: identity.id, worker.w.pointee.context.labels) }
             countForPair()
             opened()
@@ -231,6 +298,7 @@ struct Downstream: BitwiseCopyable {
     func opened() {
         d.pointee.state = .open
         guard admitted() else { return }
+        if d.pointee.isStream { return beginStream() }
         awaitUntil(worker.w.pointee.bounds.downstreamIdleTime)
         d.pointee.canRead = true
         pump()
@@ -245,7 +313,11 @@ struct Downstream: BitwiseCopyable {
         let generation = chain.pointee.generation
         guard d.pointee.filters.admittedBy != generation else { return true }
         let connection = Connection(withUnsafeMutablePointer(to: &d.pointee.filters) { $0 }, now: now)
-        if case .refuse = chain.pointee.admit(connection) {
+        if case .refuse(let reason) = chain.pointee.admit(connection) {
+            if d.pointee.isStream {
+                refuseStream(reason)
+                return false
+            }
             worker.w.pointee.stats.downstreamRefused.increment()
             close()
             return false

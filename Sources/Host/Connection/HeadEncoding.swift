@@ -9,24 +9,21 @@ enum HeadEncoding {
     static func request(
         _ x: UnsafeMutablePointer<ExchangeStorage>, hop: HopName, into output: inout IOBuffer, _ pool: inout BufferPool
     ) {
-        var head = x.pointee.request
-        if !x.pointee.requestEdits.isEmpty {
-            if let target = x.pointee.requestEdits.last(.path) { head.target = target }
-            head.authority = x.authorityNow
-        }
-        var dropped = head.dropped
-        drop(edited: x.pointee.requestEdits, of: head.headers, from: &dropped)
+        let table = x.pointee.request.headers
+        let target = x.pointee.requestEdits.last(.path) ?? x.pointee.request.target
+        var dropped = x.pointee.request.dropped
+        drop(edited: x.pointee.requestEdits, of: table, from: &dropped)
         let caller = x.pointee.connection
         var hops = HopWriter(
             x.pointee.request, from: caller.pointee.caller, isTLS: caller.pointee.isTLS, hop: hop, dropping: &dropped)
         if !x.pointee.requestEdits.isEmpty { hops.yield(to: x.pointee.requestEdits) }
         write(&output, &pool) { writer in
-            writer.requestLine(head)
-            writer.copyFields(head.headers, skipping: dropped)
-            hops.write(x.pointee.request, id: x.pointee.requestID, to: &writer)
+            writer.requestLine(x.pointee.request.methodText, target, authority: x.authorityNow)
+            writer.copyFields(table, skipping: dropped)
+            hops.write(x.pointee.request.authority, table, id: x.pointee.requestID, to: &writer)
             append(x.pointee.requestEdits, to: &writer)
-            if x.offersUpgrade { Upgrade.writeOffer(of: head.headers, to: &writer) }
-            return writer.finish(head.framing)
+            if x.offersUpgrade { Upgrade.writeOffer(of: table, to: &writer) }
+            return writer.finish(x.pointee.request.framing)
         }
     }
 

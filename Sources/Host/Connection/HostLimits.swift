@@ -16,6 +16,8 @@ package struct Bounds: BitwiseCopyable, Sendable {
     package var connectTime = Nanoseconds.seconds(5)
     /// A caller's first byte and its TLS handshake: closed.
     package var handshakeTime = Nanoseconds.seconds(10)
+    /// A caller of a raw stream on a permissive port that says nothing is taken for one in the clear, whose service speaks first.
+    package var detectTime = Nanoseconds.seconds(1)
     /// Time to say goodbye: bytes still wanted out, or the peer's last ones read, before the descriptor goes.
     package var lingerTime = Nanoseconds.seconds(2)
     /// A host, caller's or endpoint's, that acknowledges nothing: its connections fail, pooled ones and tunnels too. Not below
@@ -53,6 +55,8 @@ package enum HostLimits {
     /// Bytes on their way out of one connection; over it the other side of the exchange is not read. With one read on top
     /// (`BufferPool.bufferBytes`) this is all a slow reader makes the sidecar hold.
     package static let outputMax = 16 * 1024
+    /// Lines in the log about streams that were refused or failed, per loop and second; the rest is told as a number.
+    static let streamLinesPerSecond = 10
     /// Events one connection handles before others get their turn.
     static let stepsPerTurn = 64
 }

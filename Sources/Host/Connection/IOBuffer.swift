@@ -4,7 +4,7 @@ internal import Pipeline
 struct BufferPool: ~Copyable {
     /// One read's worth: the longest head and body behind it, or a common answer of 64 KiB with its head, so that it leaves in one
     /// write. A body never has more than this on its way in and out of the sidecar, per direction. Pages nobody wrote to cost nothing.
-    static let bufferBytes = HTTP1Limits.headBytesMax + 12 * 1024
+    static let bufferBytes = 72 * 1024
     /// Of a buffer that is to get a head: bytes left for the body behind it.
     static let spareBytes = 4 * 1024
     /// Buffers kept for reuse, 18 MiB a loop if all had long bodies; more go back to the allocator.
@@ -16,7 +16,10 @@ struct BufferPool: ~Copyable {
     private(set) var used = 0
     private let budget: Int
 
-    init(budget: Int) { self.budget = budget }
+    init(budget: Int) {
+        precondition(Self.bufferBytes == HTTP1Limits.headBytesMax + 12 * 1024, "a buffer holds the longest head and body behind it")
+        self.budget = budget
+    }
 
     /// No new work: what is under way needs the rest.
     var isExhausted: Bool { used > budget }

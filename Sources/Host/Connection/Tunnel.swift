@@ -12,7 +12,7 @@ struct TunnelSide: BitwiseCopyable {
     var isCut = false
 }
 
-/// Relays between a caller and a service that agreed on another protocol, each as far as the other has room.
+/// Relays between a caller and a service that agreed on another protocol, or have a raw stream between them, each as far as the other has room.
 ///
 /// Back-pressure as with bodies: over `HostLimits.outputMax` bytes that one end does not take, the other is not read. An end of
 /// one direction is passed on behind its last byte, and the other direction goes on; a reset ends both. A piece costs a read and a
@@ -48,16 +48,7 @@ struct Tunnel: BitwiseCopyable {
     }
 
     private func open() {
-        d.pointee.machine.switched()
-        HeadEncoding.agreement(
-            x, via: d.pointee.wayIn == .proxy ? worker.w.pointee.outboundHop.line : .empty, into: &d.pointee.output,
-            &worker.w.pointee.buffers)
-        let request = d.pointee.input.front, response = u.pointee.input.front
-        let heads = UnsafeMutableRawPointer.allocate(byteCount: max(1, request.count + response.count), alignment: 8)
-        x.pointee.moveHeads(request: request, response: response, to: heads)
-        d.pointee.tunnelHeads = heads
-        d.pointee.input.unpin(&worker.w.pointee.buffers)
-        u.pointee.input.unpin(&worker.w.pointee.buffers)
+        if d.pointee.isStream { startCounting() } else { agree() }
         d.pointee.tunnel.isOpen = true
         u.pointee.tunnel.isOpen = true
         // Tunnels live long: they must not use up what requests need.
@@ -69,6 +60,36 @@ struct Tunnel: BitwiseCopyable {
         worker.w.pointee.tunnelCount += 1
         worker.w.pointee.stats.tunnelActive.increment()
         touch()
+    }
+
+    /// The caller of a WebSocket learns that it is one; the heads move out of the buffers.
+    private func agree() {
+        d.pointee.machine.switched()
+        HeadEncoding.agreement(
+            x, via: d.pointee.wayIn == .proxy ? worker.w.pointee.outboundHop.line : .empty, into: &d.pointee.output,
+            &worker.w.pointee.buffers)
+        let request = d.pointee.input.front, response = u.pointee.input.front
+        let heads = UnsafeMutableRawPointer.allocate(byteCount: max(1, request.count + response.count), alignment: 8)
+        x.pointee.moveHeads(request: request, response: response, to: heads)
+        d.pointee.tunnelMemory = heads
+        d.pointee.input.unpin(&worker.w.pointee.buffers)
+        u.pointee.input.unpin(&worker.w.pointee.buffers)
+    }
+
+    /// A raw stream counts for its pair while it runs: one that lasts for days is seen before it ends.
+    private func startCounting() {
+        let own = worker.w.pointee.own
+        let pair =
+            d.pointee.isInbound
+            ? ConnectionPair(
+                reporter: .destination, source: d.pointee.filters.peer?.pointee.serviceLabel ?? .unknown, destination: own.service,
+                version: own.version)
+            : ConnectionPair(
+                reporter: .source, source: own.service, destination: x.pointee.destination.serviceLabel,
+                version: x.pointee.destination.versionLabel)
+        let counters = worker.streamCounters(of: pair)
+        counters.pointee.opened.increment()
+        d.pointee.tunnelMemory = UnsafeMutableRawPointer(counters)
     }
 
     // MARK: Events
@@ -163,15 +184,21 @@ struct Tunnel: BitwiseCopyable {
         return .moved
     }
 
+    private var streamCounters: UnsafeMutablePointer<StreamCounters>? {
+        d.pointee.isStream ? d.pointee.tunnelMemory?.assumingMemoryBound(to: StreamCounters.self) : nil
+    }
+
     private func count(_ count: Int, _ direction: ChainRun.TunnelDirection) {
         ChainRun(x).tunnelPassed(count, direction)
         switch direction {
         case .request:
             d.pointee.filters.bytesReceived &+= UInt64(count)
             worker.w.pointee.stats.tunnelBytesReceived.add(UInt64(count))
+            streamCounters?.pointee.received.add(UInt64(count))
         case .response:
             d.pointee.filters.bytesSent &+= UInt64(count)
             worker.w.pointee.stats.tunnelBytesSent.add(UInt64(count))
+            streamCounters?.pointee.sent.add(UInt64(count))
         }
     }
 

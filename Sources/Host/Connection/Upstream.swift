@@ -21,6 +21,9 @@ struct UpstreamStorage {
     var transport: Transport
     var registration = EventLoop.Registration.none
     var timer = Timer.none
+    var timerAt = Instant.distantFuture
+    /// When it closes if no exchange takes it before.
+    var idleDeadline = Instant.distantFuture
     var state = State.connecting
     /// Served an exchange before: it may have gone stale unnoticed.
     var isReused = false
@@ -70,7 +73,8 @@ struct Upstream: BitwiseCopyable {
     // MARK: Opening
 
     /// A connection on its way, or why not even that.
-    static func open(_ pool: UnsafeMutablePointer<UpstreamPool>, _ worker: Worker) -> Result<Upstream, ProxyError> {
+    /// - Parameter forStream: it is to carry a raw stream, which the called sidecar must know.
+    static func open(_ pool: UnsafeMutablePointer<UpstreamPool>, _ worker: Worker, forStream: Bool = false) -> Result<Upstream, ProxyError> {
         guard pool.pointee.count < worker.w.pointee.bounds.connectionsPerEndpointMax else {
             return .failure(ProxyError(.overflow, isProvablyUnsent: true))
         }
@@ -95,7 +99,8 @@ struct Upstream: BitwiseCopyable {
         }
         let transport: Transport
         if let expected = pool.pointee.expected {
-            guard let secured = worker.w.pointee.clientTLS?.connect(descriptor, expecting: expected) else {
+            let context = forStream ? worker.w.pointee.streamClientTLS : worker.w.pointee.clientTLS
+            guard let secured = context?.connect(descriptor, expecting: expected) else {
                 Descriptor.close(descriptor)
                 return .failure(ProxyError(.tlsFailed, isProvablyUnsent: true))
             }
@@ -160,11 +165,16 @@ struct Upstream: BitwiseCopyable {
         case .wouldBlock: return
         case .failed: return failConnecting(.tlsFailed)
         case .done:
+            let isStream = u.pointee.exchange?.pointee.isStream == true
+            if isStream, u.pointee.transport.isTLS, !u.pointee.transport.speaks(Downstream.streamProtocol) { return failConnecting(.tlsFailed) }
             u.pointee.state = .ready
             worker.w.pointee.loop.cancel(u.pointee.timer)
             u.pointee.timer = .none
             u.pointee.canRead = true
-            if let x = u.pointee.exchange { countForPair(x) }
+            if let x = u.pointee.exchange {
+                countForPair(x)
+                if isStream { return Downstream(owner: x).openStream(x) }
+            }
             pump(mayWrite: true)
         }
     }
@@ -186,10 +196,11 @@ struct Upstream: BitwiseCopyable {
 
     private func timeOut() {
         u.pointee.timer = .none
+        u.pointee.timerAt = .distantFuture
         switch u.pointee.state {
         case .connecting: failConnecting(.connectTimedOut)
         case .handshaking: failConnecting(.connectTimedOut)
-        case .ready where u.pointee.exchange == nil: close()
+        case .ready where u.pointee.exchange == nil: if u.pointee.idleDeadline <= worker.w.pointee.loop.now { close() } else { armTimer() }
         case .ready, .closed: break
         }
     }
@@ -211,6 +222,12 @@ struct Upstream: BitwiseCopyable {
         let kept = x.pointee.replay.bytes
         if !kept.isEmpty { sendBody(kept, isLast: false) }
         if x.pointee.requestEnded { sendBody(.empty, isLast: true) }
+    }
+
+    /// A raw stream takes the connection: nothing is sent before it is a tunnel.
+    func begin(stream x: UnsafeMutablePointer<ExchangeStorage>) {
+        u.pointee.exchange = x
+        x.pointee.upstream = UnsafeMutableRawPointer(u)
     }
 
     func sendBody(_ piece: Bytes, isLast: Bool) {
@@ -301,6 +318,10 @@ struct Upstream: BitwiseCopyable {
                 if !u.pointee.input.isEmpty { return close() }
                 continue
             }
+            if !u.pointee.hasHead, u.pointee.input.isEmpty {
+                guard u.pointee.canRead, readMore() else { break }
+                continue
+            }
             let event = u.pointee.machine.receive(u.pointee.input.unread, into: &x.pointee.response)
             guard step(event, x) else { break }
         }
@@ -329,6 +350,11 @@ struct Upstream: BitwiseCopyable {
         case .bodyData(let offset, let count):
             let piece = u.pointee.input.unread.slice(offset, offset + count)
             u.pointee.input.drop(offset + count)
+            // Where the length was known, the last piece and the end go on as one.
+            if let isReusable = u.pointee.machine.takeEnd(unread: u.pointee.input.count) {
+                finishResponse(x, piece, isReusable: isReusable)
+                break
+            }
             ChainRun(x).responseBody(piece, isLast: false, at: now)
             Downstream(owner: x).perform()
         case .trailer(let trailer):
@@ -336,7 +362,7 @@ struct Upstream: BitwiseCopyable {
             u.pointee.input.drop(trailer.byteCount)
         case .bodyEnd(let consumed, let isReusable):
             u.pointee.input.drop(consumed)
-            finishResponse(x, isReusable: isReusable)
+            finishResponse(x, .empty, isReusable: isReusable)
         case .switched(let count):
             guard Upgrade.isAgreed(x.pointee.response.headers, on: x.pointee.request.headers) else {
                 fail(ProxyError(.upstreamProtocol))
@@ -354,14 +380,15 @@ struct Upstream: BitwiseCopyable {
         return true
     }
 
-    private func finishResponse(_ x: UnsafeMutablePointer<ExchangeStorage>, isReusable: Bool) {
-        // Let go first: the exchange's memory is gone after its last action.
+    private func finishResponse(_ x: UnsafeMutablePointer<ExchangeStorage>, _ piece: Bytes, isReusable: Bool) {
+        // Let go first: the exchange's memory is gone after its last action. The piece stays in our input until then.
         let downstream = Downstream(owner: x)
         u.pointee.isClosing = !isReusable
-        ChainRun(x).responseBody(.empty, isLast: true, at: worker.w.pointee.loop.now)
-        release()
+        ChainRun(x).responseBody(piece, isLast: true, at: worker.w.pointee.loop.now)
+        u.pointee.exchange = nil
         x.pointee.upstream = nil
         downstream.perform()
+        release()
     }
 
     /// Reads once; false if there is nothing now, or the end was dealt with.
@@ -396,7 +423,7 @@ struct Upstream: BitwiseCopyable {
         switch u.pointee.machine.receivedEnd(isReset: isReset) {
         case .idle: close()
         case .bodyEnd:
-            finishResponse(x, isReusable: false)
+            finishResponse(x, .empty, isReusable: false)
         case .unanswered: failUnanswered(x, isUnsent: u.pointee.machine.isUnsent || isProvablyUnsent)
         case .truncated:
             fail(ProxyError(x.pointee.state == .responding ? .responseCut : .upstreamReset))
@@ -505,7 +532,15 @@ struct Upstream: BitwiseCopyable {
     }
 
     private func closeUnlessUsed(within time: Nanoseconds) {
-        let deadline = worker.w.pointee.loop.now + time
+        u.pointee.idleDeadline = worker.w.pointee.loop.now + time
+        armTimer()
+    }
+
+    /// Moved only to fire earlier, as a caller's: a later deadline is found when it fires.
+    private func armTimer() {
+        let deadline = u.pointee.idleDeadline
+        guard deadline < u.pointee.timerAt else { return }
+        u.pointee.timerAt = deadline
         if !worker.w.pointee.loop.move(u.pointee.timer, to: deadline) {
             u.pointee.timer = worker.w.pointee.loop.arm(at: deadline, Self.onTimer, UnsafeMutableRawPointer(u))
         }

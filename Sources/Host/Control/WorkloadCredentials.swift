@@ -44,6 +44,18 @@ struct WorkloadCredentials: Sendable {
         try TLSContext.client(identity: identity, trust: .roots(roots), trustDomain: id.trustDomain)
     }
 
+    /// For inbound raw streams of the mesh. Sessions of the one are none of the other.
+    func streamServerContext() throws(CertificateError) -> TLSContext {
+        try TLSContext.server(
+            identity: identity, trust: roots, trustDomain: id.trustDomain, applicationProtocols: ["\(Downstream.streamProtocol)"],
+            scope: "inbound-tcp")
+    }
+
+    func streamClientContext() throws(CertificateError) -> TLSContext {
+        try TLSContext.client(
+            identity: identity, trust: .roots(roots), trustDomain: id.trustDomain, applicationProtocols: ["\(Downstream.streamProtocol)"])
+    }
+
     // MARK: As a file
 
     /// One text, so that key, certificate and roots change together or not at all.

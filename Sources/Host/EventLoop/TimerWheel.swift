@@ -40,6 +40,8 @@ struct TimerWheel {
         var last = TimerWheel.nobody
     }
 
+    static let bytesPerTimer = MemoryLayout<Node>.stride
+
     private static let nobody = UInt32.max
     private static let levels = 6
     private static let slots = 64

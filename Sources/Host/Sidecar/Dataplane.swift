@@ -11,12 +11,41 @@ package final class Dataplane {
         package struct Outbound: Sendable {
             package var service: String
             package var namespace: String
+            /// Of the service; nil: its port for http, or its first if it has none.
+            package var port: Int?
             package var address: SocketAddress
 
-            package init(service: String, namespace: String, address: SocketAddress) {
+            package init(service: String, namespace: String, port: Int? = nil, address: SocketAddress) {
                 self.service = service
                 self.namespace = namespace
+                self.port = port
                 self.address = address
+            }
+
+            /// Where it leads in `services`.
+            func index(in services: [TrafficPart.ServiceEntry]) -> Int? {
+                let own = services.indices.filter { services[$0].name == service && services[$0].namespace == namespace }
+                if let port { return own.first { services[$0].port == port } }
+                return own.first { !services[$0].isStream } ?? own.first
+            }
+        }
+
+        /// A port of the service for raw streams, in front of its application.
+        package struct Stream: Sendable {
+            package var port: Int
+            package var address: SocketAddress
+            package var application: SocketAddress
+            /// Proxies in front of it that prove no identity.
+            package var trustedProxies: [AddressRange] = []
+            /// Those begin each connection with a PROXY header of version 2; one that does not is closed.
+            package var takesProxyHeader = false
+            /// The application is sent one with each connection.
+            package var sendsProxyHeader = false
+
+            package init(port: Int, address: SocketAddress, application: SocketAddress) {
+                self.port = port
+                self.address = address
+                self.application = application
             }
         }
 
@@ -26,8 +55,11 @@ package final class Dataplane {
         /// Proxies in front of the inbound port that are no peers of the mesh, such as an ingress: what they say about where a
         /// request came from (`x-forwarded-for` and its kin, never identities) is believed and passed on.
         package var trustedProxies: [AddressRange] = []
+        /// Those begin each connection with a PROXY header of version 2; one that does not is closed.
+        package var inboundTakesProxyHeader = false
         package var proxy: SocketAddress?
         package var outbound: [Outbound] = []
+        package var streams: [Stream] = []
 
         package init() {}
     }
@@ -38,6 +70,8 @@ package final class Dataplane {
         package var proxy: SocketAddress?
         /// As in `Entrances.outbound`.
         package var outbound: [SocketAddress] = []
+        /// As in `Entrances.streams`.
+        package var streams: [SocketAddress] = []
     }
 
     private struct Loop: Sendable {
@@ -56,6 +90,7 @@ package final class Dataplane {
     private let entrances: Entrances
     private let hops: (inbound: HopName, outbound: HopName)
     private let bounds: Bounds
+    private let log: SidecarLog?
     private var loops: [Loop] = []
     private var generation: UInt64 = 1
     private var snapshot: Snapshot
@@ -65,8 +100,9 @@ package final class Dataplane {
     /// Starts the loops and opens the entrances. Throws what the chain builder or the operating system says; nothing runs then.
     package init(
         workers: Int, entrances: Entrances, application: SocketAddress?, registry: FilterRegistry, snapshot: Snapshot,
-        bounds: Bounds = Bounds(), seed: UInt64? = nil
+        bounds: Bounds = Bounds(), seed: UInt64? = nil, log: SidecarLog? = nil
     ) throws {
+        self.log = log
         precondition(workers >= 1 && workers <= StatsRegistry.loopsMax)
         context = BuildContext(loops: workers)
         builder = ChainBuilder(registry: registry, context: context)
@@ -97,7 +133,7 @@ package final class Dataplane {
 
     private func start(_ index: Int, _ application: SocketAddress?) throws -> Loop {
         let update = try self.update(for: index)
-        let context = self.context, hops = self.hops, bounds = self.bounds
+        let context = self.context, hops = self.hops, bounds = self.bounds, log = self.log
         let started = Rendezvous<Handle>()
         let seed = seeds?.next()
         let thread = try LoopThread(
@@ -108,7 +144,8 @@ package final class Dataplane {
                 w.initialize(
                     to: WorkerStorage(
                         loop: loop, index: index, context: context, hops: hops, bounds: bounds, inbound: update.inbound,
-                        outbound: update.outbound))
+                        outbound: update.outbound, log: log))
+                w.pointee.streamListeners = update.leadsToStream
                 w.pointee.serviceIndex = update.serviceIndex
                 w.pointee.acceptsPlaintext = update.acceptsPlaintext
                 w.pointee.own = update.own
@@ -131,8 +168,18 @@ package final class Dataplane {
         }
         if let inbound = entrances.inbound {
             addresses.inbound = try listen(
-                Listening(kind: .inbound, index: index, isPlain: entrances.inboundIsPlain, trustedProxies: entrances.trustedProxies),
+                Listening(kind: .inbound, index: index, isPlain: entrances.inboundIsPlain, trustedProxies: entrances.trustedProxies,
+                    takesProxyHeader: entrances.inboundTakesProxyHeader),
                 at: inbound)
+        }
+        addresses.streams = try entrances.streams.map { stream in
+            let record = EndpointDirectory.Record(address: stream.application.description, identity: nil)
+            guard let application = context.endpoints.label(of: record) else { throw SystemError(0, "too many endpoints") }
+            return try listen(
+                Listening(
+                    kind: .inbound, index: -1, isPlain: entrances.inboundIsPlain, trustedProxies: stream.trustedProxies, isStream: true,
+                    servicePort: UInt16(clamping: stream.port), application: application, takesProxyHeader: stream.takesProxyHeader,
+                    sendsProxyHeader: stream.sendsProxyHeader), at: stream.address)
         }
     }
 
@@ -203,11 +250,10 @@ package final class Dataplane {
             ChainBuilder.release(inbound)
             throw error
         }
-        let services = entrances.outbound.map { entrance in
-            snapshot.traffic.services.firstIndex { $0.name == entrance.service && $0.namespace == entrance.namespace }
-        }
+        let services = entrances.outbound.map { $0.index(in: snapshot.traffic.services) }
         return Worker.Update(
             inbound: inbound, outbound: outbound, serviceIndex: services.map { $0.map(Int32.init) ?? -1 },
+            leadsToStream: services.map { index in index.map { snapshot.traffic.services[$0].isStream } ?? false },
             acceptsPlaintext: snapshot.access.mtls == .permissive, own: ownLabels())
     }
 
@@ -219,9 +265,18 @@ package final class Dataplane {
     }
 
     /// New keys or roots. `trustChanged`: what was agreed under the old ones serves no further request.
-    package func setTLS(server: TLSContext?, client: TLSContext?, trustChanged: Bool) {
+    ///
+    /// - Parameters:
+    ///   - streamServer: for raw streams; without one nobody's are taken.
+    ///   - streamClient: for raw streams; without one none reaches another sidecar.
+    package func setTLS(
+        server: TLSContext?, client: TLSContext?, streamServer: TLSContext? = nil, streamClient: TLSContext? = nil, trustChanged: Bool
+    ) {
         for loop in loops {
-            loop.thread.mailbox.post { _ in loop.worker.worker.setTLS(server: server, client: client, trustChanged: trustChanged) }
+            loop.thread.mailbox.post { _ in
+                loop.worker.worker.setTLS(
+                    server: server, client: client, streamServer: streamServer, streamClient: streamClient, trustChanged: trustChanged)
+            }
         }
     }
 

@@ -62,14 +62,14 @@ package final class Sidecar {
         if identity?.credentials != nil { running.loadLastGood() }
         running.take(SidecarFiles(snapshot: snapshot, requiredStages: settings.requiredStages))
         do {
-            dataplane = try Self.dataplane(settings, registry, running.snapshot)
+            dataplane = try Self.dataplane(settings, registry, running.snapshot, log)
         } catch let refusal as ChainBuilder.Refusal where settings.controlPlane != nil {
             // Another build of weft wrote it, with other filters: wait to be told rather than not start at all.
             log.error("the last good snapshot does not build here: \(refusal.problems.joined(separator: "; "))")
             running.forgetLastGood(waiting)
-            dataplane = try Self.dataplane(settings, registry, running.snapshot)
+            dataplane = try Self.dataplane(settings, registry, running.snapshot, log)
         }
-        addresses = Addresses(settings, dataplane.addresses)
+        addresses = Addresses(settings, dataplane.addresses, services: running.snapshot.traffic.services)
         reloadFailures = dataplane.context.stats.counter(
             "weft_config_reload_failures_total", "Times the sidecar's own files were read again and refused.", loop: settings.workers)
 
@@ -86,10 +86,12 @@ package final class Sidecar {
     /// The line that says where everything is, for whoever started the process.
     package var readyLine: String { addresses.readyLine(settings.name, admin: admin?.address) }
 
-    private static func dataplane(_ settings: SidecarSettings, _ registry: FilterRegistry, _ snapshot: Snapshot) throws -> Dataplane {
+    private static func dataplane(
+        _ settings: SidecarSettings, _ registry: FilterRegistry, _ snapshot: Snapshot, _ log: SidecarLog
+    ) throws -> Dataplane {
         try Dataplane(
             workers: settings.workers, entrances: settings.entrances, application: settings.application, registry: registry, snapshot: snapshot,
-            bounds: settings.bounds, seed: settings.seed)
+            bounds: settings.bounds, seed: settings.seed, log: log)
     }
 
     // MARK: Identity
@@ -111,7 +113,9 @@ package final class Sidecar {
             guard let id = own.id else { throw CertificateError("\(files.certificate) carries no SPIFFE id") }
             let roots = String(decoding: try Files.read(files.bundle), as: UTF8.self)
             let credentials = try WorkloadCredentials(identity: own, id: id, rootsPEM: roots)
-            dataplane.setTLS(server: try credentials.serverContext(), client: try credentials.clientContext(), trustChanged: false)
+            dataplane.setTLS(
+                server: try credentials.serverContext(), client: try credentials.clientContext(),
+                streamServer: try credentials.streamServerContext(), streamClient: try credentials.streamClientContext(), trustChanged: false)
         }
     }
 
@@ -123,7 +127,9 @@ package final class Sidecar {
         do {
             let server = running.isComplete ? try credentials.serverContext() : nil
             let client = try credentials.clientContext()
-            dataplane.setTLS(server: server, client: client, trustChanged: again)
+            dataplane.setTLS(
+                server: server, client: client, streamServer: running.isComplete ? try credentials.streamServerContext() : nil,
+                streamClient: try credentials.streamClientContext(), trustChanged: again)
             controlContext = client
         } catch {
             log.error("the new identity cannot be used: \(error)")
@@ -140,9 +146,11 @@ package final class Sidecar {
     // MARK: Steering
 
     private func steer(software: String) throws {
-        if let application = settings.application {
+        // A service for raw streams alone is well if its first port takes connections.
+        let isHTTP = settings.application != nil
+        if let application = settings.application ?? settings.entrances.streams.first?.application {
             var policy = HealthProbe.Policy()
-            policy.path = settings.healthPath
+            policy.path = isHTTP ? settings.healthPath : nil
             let probe = HealthProbe(on: loop, application: application, policy)
             probe.onChange = { [unowned self] isHealthy, reason in
                 log.note(isHealthy ? "the application is healthy" : "the application is unhealthy: \(reason)")
@@ -157,18 +165,21 @@ package final class Sidecar {
                 target: { [unowned self] in target() }, hello: { [unowned self] in hello(software) },
                 check: { [unowned self] in check($0) }, install: { [unowned self] in install($0) },
                 renewCertificate: { [unowned self] in identity?.hurry(within: $0) }), log: log)
-        if settings.application == nil { push?.setHealth(true, reason: "there is no application to probe") }
+        if probe == nil { push?.setHealth(true, reason: "there is no application to probe") }
         exporter = try MetricsExporter(
             on: loop, dataplane.context, service: settings.workload.service, incarnation: incarnation, interval: settings.exportInterval,
             counterLoop: settings.workers, log: log, target: { [unowned self] in target() })
     }
 
     private func hello(_ software: String) -> PushMessage.Hello {
-        // All of the service's ports, which the control plane knows, are reached through the one inbound port.
-        let endpoints = addresses.dataplane.inbound.map { [PushMessage.Endpoint(port: max(1, Int($0.port)), address: $0.description)] } ?? []
+        // All of the service's ports for http, which the control plane knows, are reached through the one inbound port.
+        let http = addresses.dataplane.inbound.map { [PushMessage.Endpoint(port: max(1, Int($0.port)), address: $0.description)] } ?? []
+        let streams = zip(settings.entrances.streams, addresses.dataplane.streams).map {
+            PushMessage.Endpoint(port: $0.port, address: $1.description, isStream: true)
+        }
         return PushMessage.Hello(
             sidecar: settings.name, incarnation: incarnation, namespace: settings.workload.namespace, service: settings.workload.service,
-            version: settings.workload.version, software: software, endpoints: endpoints,
+            version: settings.workload.version, software: software, endpoints: http + streams,
             filters: registry.filters.map { PushMessage.Filter(name: $0.name, schema: $0.schema.json) })
     }
 

@@ -253,6 +253,16 @@ package struct Transport: BitwiseCopyable, @unchecked Sendable {
         return String(decoding: UnsafeBufferPointer(start: name, count: Int(count)), as: UTF8.self)
     }
 
+    /// Whether `name` was agreed on by ALPN.
+    package func speaks(_ name: StaticString) -> Bool {
+        guard let connection else { return false }
+        var agreed: UnsafePointer<UInt8>?
+        var count: UInt32 = 0
+        SSL_get0_alpn_selected(connection, &agreed, &count)
+        guard let agreed, Int(count) == name.utf8CodeUnitCount else { return false }
+        return UnsafeBufferPointer(start: agreed, count: Int(count)).elementsEqual(UnsafeBufferPointer(start: name.utf8Start, count: Int(count)))
+    }
+
     package var isResumed: Bool { connection.map { weft_tls_session_reused($0) == 1 } ?? false }
 
     // MARK: Failures

@@ -11,6 +11,14 @@ struct Listening: Sendable {
     let isPlain: Bool
     /// Whose word about earlier hops counts although they prove no identity.
     var trustedProxies: [AddressRange] = []
+    /// An inbound port of raw streams, for this port of the service and the application behind it.
+    var isStream = false
+    var servicePort: UInt16 = 0
+    var application = EndpointDirectory.application
+    /// Trusted proxies begin with a PROXY header.
+    var takesProxyHeader = false
+    /// The application is sent one.
+    var sendsProxyHeader = false
 }
 
 /// One event loop of the data path: its chains, connections and pools. The pointer with the verbs; lives on its loop's
@@ -55,6 +63,8 @@ struct Worker: BitwiseCopyable {
         let inbound: UnsafeMutablePointer<Chain>
         let outbound: UnsafeMutablePointer<Chain>
         let serviceIndex: [Int32]
+        /// As `serviceIndex`: whether it takes raw streams.
+        let leadsToStream: [Bool]
         let acceptsPlaintext: Bool
         let own: OwnLabels
     }
@@ -67,14 +77,15 @@ struct Worker: BitwiseCopyable {
         w.pointee.inbound = update.inbound
         w.pointee.outbound = update.outbound
         w.pointee.serviceIndex = update.serviceIndex
+        w.pointee.streamListeners = update.leadsToStream
         rename(update.own)
         let goesStrict = w.pointee.acceptsPlaintext && !update.acceptsPlaintext
         w.pointee.acceptsPlaintext = update.acceptsPlaintext
-        if goesStrict, w.pointee.serverTLS != nil {
+        if goesStrict, (w.pointee.serverTLS ?? w.pointee.streamServerTLS) != nil {
             cutTunnels(ProxyError(.accessRevoked), because: "the mesh takes no plaintext any more") {
                 $0.pointee.isInbound && !$0.pointee.filters.isTLS
             }
-            closeConnections { $0.pointee.isInbound && $0.pointee.state != .sniffing && !$0.pointee.filters.isTLS }
+            closeConnections { $0.pointee.isInbound && $0.pointee.state != .sniffing && $0.pointee.state != .introducing && !$0.pointee.filters.isTLS }
         }
         reviewTunnels()
         releaseRetiredChains()
@@ -86,9 +97,13 @@ struct Worker: BitwiseCopyable {
     ///
     /// So nobody is cut off who is still trusted: closing an idle connection from the called side would race with a request
     /// that is on its way, and a POST lost in that race is lost for good. The calling side closes its own without a race.
-    func setTLS(server: TLSContext?, client: TLSContext?, trustChanged: Bool) {
+    func setTLS(
+        server: TLSContext?, client: TLSContext?, streamServer: TLSContext?, streamClient: TLSContext?, trustChanged: Bool
+    ) {
         w.pointee.serverTLS = server
         w.pointee.clientTLS = client
+        w.pointee.streamServerTLS = streamServer
+        w.pointee.streamClientTLS = streamClient
         guard trustChanged else { return }
         w.pointee.trustEpoch &+= 1
         for pool in w.pointee.pools {
@@ -98,7 +113,8 @@ struct Worker: BitwiseCopyable {
         // Tunnels make no next request: they are asked at once.
         cutTunnels(ProxyError(.accessRevoked), because: "the trust it was opened under is gone") { d in
             guard let tunnel = Tunnel(d) else { return false }
-            return !isTrusted(d.pointee.transport, by: server) || !isTrusted(tunnel.u.pointee.transport, by: client)
+            return !isTrusted(d.pointee.transport, by: d.pointee.isStream ? streamServer : server)
+                || !isTrusted(tunnel.u.pointee.transport, by: d.pointee.isStream ? streamClient : client)
         }
     }
 
@@ -148,6 +164,8 @@ struct Worker: BitwiseCopyable {
     private func reviewTunnels() {
         forEachTunnel { tunnel in
             let downstream = Downstream(tunnel.d)
+            // Services have other places in the new snapshot.
+            tunnel.x.pointee.wayIn = downstream.wayIn
             if !ChainRun(tunnel.x).review(under: downstream.chain, at: w.pointee.loop.now) { downstream.perform() }
         }
     }

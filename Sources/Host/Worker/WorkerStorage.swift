@@ -29,10 +29,15 @@ struct WorkerStorage: ~Copyable {
     var pools: [UnsafeMutablePointer<UpstreamPool>?] = []
     /// By listener: the index of its service in the current snapshot; -1 if the snapshot lacks it.
     var serviceIndex: [Int32] = []
+    /// By listener: whether that service is called with raw streams.
+    var streamListeners: [Bool] = []
 
     var listeners: [(Listening.Kind, Listener)] = []
     var serverTLS: TLSContext?
     var clientTLS: TLSContext?
+    /// The same for raw streams, which other sidecars must not take for HTTP.
+    var streamServerTLS: TLSContext?
+    var streamClientTLS: TLSContext?
     /// Grows when trust or identity changes: connections made before close at their next request.
     var trustEpoch: UInt32 = 0
     var acceptsPlaintext = false
@@ -42,6 +47,13 @@ struct WorkerStorage: ~Copyable {
 
     /// This loop's cells of the gauges of open connections; as many as pairs that were ever connected.
     var connectionGauges: [ConnectionPair: Gauge] = [:]
+    var streamCounters: [ConnectionPair: UnsafeMutablePointer<StreamCounters>] = [:]
+
+    /// Where refused streams are told of; nil: nowhere.
+    let log: SidecarLog?
+    var streamLines = 0
+    var streamLinesDropped = 0
+    var streamLinesUntil = Instant.zero
 
     /// Every downstream connection, newest first.
     var connections: UnsafeMutablePointer<DownstreamStorage>?
@@ -56,8 +68,9 @@ struct WorkerStorage: ~Copyable {
 
     init(
         loop: EventLoop, index: Int, context: BuildContext, hops: (inbound: HopName, outbound: HopName), bounds: Bounds,
-        inbound: UnsafeMutablePointer<Chain>, outbound: UnsafeMutablePointer<Chain>
+        inbound: UnsafeMutablePointer<Chain>, outbound: UnsafeMutablePointer<Chain>, log: SidecarLog? = nil
     ) {
+        self.log = log
         self.loop = loop
         self.index = index
         self.context = context
@@ -83,6 +96,8 @@ struct WorkerStorage: ~Copyable {
         scratch.deallocate()
         for slot in exchangeSlots { slot.block?.deallocate() }
     }
+
+    func leadsToStream(_ listener: Int32) -> Bool { Int(listener) < streamListeners.count && streamListeners[Int(listener)] }
 
     // MARK: Exchange memory
 
@@ -174,7 +189,7 @@ struct WorkerStats {
         idleShed = stats.counter("weft_idle_shed_total", "Idle connections closed for want of file descriptors.", loop: loop)
         memoryShed = stats.counter(
             "weft_memory_shed_total", "Requests refused because the buffers of their loop are used up.", loop: loop)
-        tunnelActive = stats.gauge("weft_tunnels", "Tunnels (WebSocket and other upgrades) that are open.", loop: loop)
+        tunnelActive = stats.gauge("weft_tunnels", "Tunnels (WebSocket and other upgrades) and TCP connections that are open.", loop: loop)
         tunnelBytesReceived = stats.counter("weft_tunnel_received_bytes_total", "Bytes of tunnels from callers to services.", loop: loop)
         tunnelBytesSent = stats.counter("weft_tunnel_sent_bytes_total", "Bytes of tunnels from services to callers.", loop: loop)
         let ended = { (why: String) in

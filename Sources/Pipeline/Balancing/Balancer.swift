@@ -60,6 +60,20 @@ package struct Balancer: BitwiseCopyable, @unchecked Sendable {
             ?? panic(avoiding: tried, &random)
     }
 
+    /// Says how it went while it still goes on: a stream's endpoint is judged by the connection, not by how long it is used. What
+    /// is left for ``finish(_:_:at:using:)`` is that it is over.
+    package func judge(
+        _ choice: inout Choice, _ report: FailureAccrual.Report, at now: Instant, using random: inout Random
+    ) -> FailureAccrual.Effect {
+        guard choice.kind != .none, choice.kind != .unjudged, let storage = unsafe choice.balancer else { return .none }
+        let state = unsafe storage.pointee.entries[Int(choice.index)].state
+        let policy = unsafe storage.pointee.policy.accrual
+        let generation = choice.generation
+        choice.kind = .unjudged
+        let chance = random.next()
+        return state.accrual.update { $0.record(report, generation: generation, policy, at: now, chance: chance) }
+    }
+
     /// How the attempt went. Clears the choice, so that it cannot end twice.
     @discardableResult
     package func finish(

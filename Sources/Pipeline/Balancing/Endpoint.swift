@@ -35,25 +35,30 @@ package struct Endpoint: BitwiseCopyable, Hashable, Sendable {
 }
 
 /// Endpoints an exchange has tried: a small set by value. The ninth overwrites the oldest.
-package struct TriedSet: BitwiseCopyable, Sendable, Equatable {
-    /// Identities mixed to a non-zero word each; 0 is an empty place.
-    private var ids: SIMD8<UInt64> = .zero
+package struct TriedSet: BitwiseCopyable, Sendable {
+    private static let capacity = 8
+
+    private var ids = InlineArray<8, UInt64>(repeating: 0)
+    private var count: UInt8 = 0
     private var next: UInt8 = 0
 
     package init() {}
 
     package mutating func insert(_ id: UInt64) {
         guard !contains(id) else { return }
-        ids[Int(next & 7)] = Self.word(id)
-        next &+= 1
+        ids[Int(next)] = id
+        count = min(count &+ 1, UInt8(Self.capacity))
+        next = (next &+ 1) % UInt8(Self.capacity)
     }
 
     package func contains(_ id: UInt64) -> Bool {
-        any(ids .== SIMD8(repeating: Self.word(id)))
+        var place = 0
+        while place < Int(count) {
+            if ids[place] == id { return true }
+            place &+= 1
+        }
+        return false
     }
 
-    package var isEmpty: Bool { next == 0 }
-
-    /// Identity 0 is a legal id; it shares a word with `UInt64.max`, which costs at most one avoided endpoint.
-    private static func word(_ id: UInt64) -> UInt64 { id == 0 ? .max : id }
+    package var isEmpty: Bool { count == 0 }
 }

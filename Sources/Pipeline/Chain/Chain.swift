@@ -1,6 +1,6 @@
 /// The stages that take part in one phase, in order, and their filters under every settings scope.
 @safe
-package struct PhaseList<F> {
+package struct PhaseList<F>: ~Copyable {
     /// Stage index of each entry, ascending.
     package private(set) var stages: ContiguousArray<UInt8> = []
     /// Row-major: `scope * stages.count + entry`.
@@ -26,6 +26,15 @@ package struct PhaseList<F> {
     }
 }
 
+/// The filter that says where an exchange is bound; apart for the reasons given in `PhaseList+Walking`.
+@safe
+package struct Resolver: ~Copyable {
+    let filter: any DestinationResolver
+
+    @inline(never)
+    borrowing func resolve(_ x: UnsafeMutablePointer<ExchangeStorage>) -> Destination { unsafe filter.resolve(Exchange(x)) }
+}
+
 /// An ordered list of stages, ready to run on one event loop.
 ///
 /// Built off a snapshot, held by pointer, and kept until its last exchange has ended; a swap only makes another one
@@ -49,7 +58,8 @@ package struct Chain: ~Copyable {
     package let failure: PhaseList<any FailureFilter>
     package let outcome: PhaseList<any OutcomeFilter>
     package let reviews: PhaseList<any ReviewFilter>
-    package let router: any DestinationResolver
+    package let streams: PhaseList<any StreamFilter>
+    package let router: Resolver
     /// From the `tls` stage; nil without one.
     package let transport: TransportSecurity?
 
@@ -79,7 +89,8 @@ package struct Chain: ~Copyable {
         failure = PhaseList(rows) { $0 as? any FailureFilter }
         outcome = PhaseList(rows) { $0 as? any OutcomeFilter }
         reviews = PhaseList(rows) { $0 as? any ReviewFilter }
-        self.router = router
+        streams = PhaseList(rows) { $0 as? any StreamFilter }
+        self.router = Resolver(filter: router)
         transport = first.lazy.compactMap({ $0 as? any TransportFilter }).first?.transport
         self.owned = owned
     }

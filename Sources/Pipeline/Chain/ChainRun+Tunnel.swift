@@ -73,7 +73,7 @@ extension ChainRun {
         var verdict = unsafe chain.pointee.admit(Connection(connection, now: now))
         if case .next = verdict {
             unsafe connection.pointee.admittedBy = chain.pointee.generation
-            let scope = unsafe Int(chain.pointee.resolve(x).scope)
+            let scope = unsafe Int(chain.pointee.router.resolve(x).scope)
             verdict = unsafe chain.pointee.review(x, scope: scope)
         }
         guard case .refuse(let reason) = verdict else { return true }

@@ -65,7 +65,7 @@ package struct ChainRun {
         guard unsafe x.pointee.state == .responding else { return }
         unsafe x.pointee.now = now
         unsafe x.pointee.responseBytes += UInt64(piece.count)
-        unsafe observeResponseBody(piece, isLast: isLast, below: Int(x.pointee.reached))
+        unsafe x.pointee.chain.pointee.responseBody.climb(x, piece, isLast: isLast, below: Int(x.pointee.reached))
         unsafe x.pointee.actions.pointee.push(.forwardResponseBody(piece, isLast: isLast))
         if isLast { end(.completed) }
     }
@@ -74,6 +74,7 @@ package struct ChainRun {
     package func attemptFailed(_ error: ProxyError, at now: Instant) {
         unsafe x.pointee.now = now
         switch unsafe x.pointee.state {
+        case .waiting where unsafe x.pointee.isStream: streamAttemptFailed(error)
         case .waiting:
             unsafe climbFailure(error, below: Int(x.pointee.reached))
         case .responding, .tunnelling:
@@ -168,17 +169,10 @@ package struct ChainRun {
         unsafe x.pointee.holdsResponse = false
         unsafe x.pointee.expiredStage = -1
         let chain = unsafe x.pointee.chain
-        let count = unsafe chain.pointee.requestHead.count
-        var entry = unsafe Int(chain.pointee.requestHead.start[stage])
-        while entry < count {
-            let stage = unsafe Int(chain.pointee.requestHead.stages[entry])
-            enter(through: stage)
-            let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.callRequestHead(entry, scope, x)
-            if unsafe x.pointee.editFailed { return climbFailure(ProxyError(.editsTooLarge), below: stage) }
-            if verdict.kind != .next { return settle(verdict, at: stage) }
-            entry &+= 1
-        }
+        // Most of the stages are entered in this call: their slots are cleared at once.
+        let slots = unsafe chain.pointee.slotStart[Int(x.pointee.reached)]
+        unsafe (x.pointee.slots + slots).initializeMemory(as: UInt8.self, repeating: 0, count: chain.pointee.slotBytes - slots)
+        if let (stage, verdict) = unsafe chain.pointee.requestHead.descend(self, from: stage) { return settle(verdict, at: stage) }
         unsafe enter(through: chain.pointee.stageCount - 1)
         guard unsafe x.pointee.endpoint >= 0 else {
             return unsafe climbFailure(ProxyError(.noEndpoint), below: Int(x.pointee.reached))
@@ -192,24 +186,22 @@ package struct ChainRun {
 
     /// Opens the passes of all stages up to and including `stage`, under the settings that hold now.
     @inline(__always)
-    private func enter(through stage: Int) {
+    func enter(through stage: Int) {
         if unsafe !x.pointee.isResolved { resolve() }
         var next = unsafe Int(x.pointee.reached)
         guard next <= stage else { return }
-        let chain = unsafe x.pointee.chain
-        let begin = unsafe chain.pointee.slotStart[next]
-        let end = unsafe chain.pointee.slotStart[stage + 1]
-        if end > begin { unsafe (x.pointee.slots + begin).initializeMemory(as: UInt8.self, repeating: 0, count: end - begin) }
-        while next <= stage {
-            unsafe x.pointee.scopes[next] = x.pointee.destination.scope
+        let scopes = unsafe x.pointee.scopes
+        let scope = unsafe x.pointee.destination.scope
+        repeat {
+            unsafe scopes[next] = scope
             next &+= 1
-        }
+        } while next <= stage
         unsafe x.pointee.reached = UInt8(truncatingIfNeeded: next)
         unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
     }
 
     private func resolve() {
-        unsafe x.pointee.destination = x.pointee.chain.pointee.resolve(x)
+        unsafe x.pointee.destination = x.pointee.chain.pointee.router.resolve(x)
         unsafe x.pointee.isResolved = true
     }
 
@@ -230,26 +222,14 @@ package struct ChainRun {
     }
 
     private func observeRequestBody(_ piece: Bytes, isLast: Bool, from stage: Int) {
-        let chain = unsafe x.pointee.chain
-        let count = unsafe chain.pointee.requestBody.count
-        var entry = unsafe Int(chain.pointee.requestBody.start[stage])
-        while entry < count {
-            let stage = unsafe Int(chain.pointee.requestBody.stages[entry])
-            unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
-            let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.callRequestBody(entry, scope, x, piece, isLast: isLast)
-            switch verdict.kind {
-            case .next: break
-            case .suspend where unsafe x.pointee.state == .waiting:
-                unsafe x.pointee.heldPiece = piece
-                unsafe x.pointee.heldPieceIsLast = isLast
-                unsafe x.pointee.suspendedInBody = true
-                unsafe x.pointee.state = .suspended
-                unsafe x.pointee.suspendedUntil = x.pointee.now + verdict.within
-                return rearm()
-            case .reply, .fail, .suspend: return refuseBody(verdict, at: stage)
-            }
-            entry &+= 1
+        if let (stage, verdict) = unsafe x.pointee.chain.pointee.requestBody.descend(x, piece, isLast: isLast, from: stage) {
+            guard verdict.kind == .suspend, unsafe x.pointee.state == .waiting else { return refuseBody(verdict, at: stage) }
+            unsafe x.pointee.heldPiece = piece
+            unsafe x.pointee.heldPieceIsLast = isLast
+            unsafe x.pointee.suspendedInBody = true
+            unsafe x.pointee.state = .suspended
+            unsafe x.pointee.suspendedUntil = x.pointee.now + verdict.within
+            return rearm()
         }
         unsafe x.pointee.requestBytes += UInt64(piece.count)
         if unsafe x.pointee.replay.limit > 0, unsafe x.pointee.state == .waiting { unsafe x.pointee.replay.append(piece) }
@@ -284,31 +264,17 @@ package struct ChainRun {
 
     /// Takes the response head in `x.response` up through the stages above `stage`, then sends it.
     func climbResponse(below stage: Int) {
-        let chain = unsafe x.pointee.chain
-        var entry = unsafe Int(chain.pointee.responseHead.start[stage]) - 1
-        while entry >= 0 {
-            let stage = unsafe Int(chain.pointee.responseHead.stages[entry])
-            unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
-            let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.callResponseHead(entry, scope, x)
-            switch verdict.kind {
-            case .next: break
-            case .retry where unsafe x.canRetry: return retry(at: stage, after: verdict.delay)
-            case .retry: break
-            case .reply:
-                if unsafe x.pointee.state == .waiting { unsafe x.pointee.actions.pointee.push(.cancelAttempt) }
-                return reply(verdict.status, verdict.body, verdict.reason, verdict.flag, at: stage)
-            }
-            entry &-= 1
-        }
-        sendResponse()
+        guard let (stage, verdict) = unsafe x.pointee.chain.pointee.responseHead.climb(x, below: stage) else { return sendResponse() }
+        if verdict.kind == .retry { return retry(at: stage, after: verdict.delay) }
+        if unsafe x.pointee.state == .waiting { unsafe x.pointee.actions.pointee.push(.cancelAttempt) }
+        reply(verdict.status, verdict.body, verdict.reason, verdict.flag, at: stage)
     }
 
     private func sendResponse() {
         if unsafe x.pointee.isLocalReply {
             unsafe x.pointee.state = .replying
             let body = unsafe x.pointee.replyBody
-            unsafe observeResponseBody(body, isLast: true, below: Int(x.pointee.reached))
+            unsafe x.pointee.chain.pointee.responseBody.climb(x, body, isLast: true, below: Int(x.pointee.reached))
             unsafe x.pointee.responseBytes = UInt64(body.count)
             unsafe x.pointee.actions.pointee.push(.sendReply)
             return end(.replied)
@@ -326,18 +292,6 @@ package struct ChainRun {
         }
         unsafe x.pointee.actions.pointee.push(.sendResponseHead)
         if unsafe x.pointee.timerCount > 0 { rearm() }
-    }
-
-    private func observeResponseBody(_ piece: Bytes, isLast: Bool, below stage: Int) {
-        let chain = unsafe x.pointee.chain
-        var entry = unsafe Int(chain.pointee.responseBody.start[stage]) - 1
-        while entry >= 0 {
-            let stage = unsafe Int(chain.pointee.responseBody.stages[entry])
-            unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
-            let scope = unsafe Int(x.pointee.scopes[stage])
-            unsafe chain.pointee.callResponseBody(entry, scope, x, piece, isLast: isLast)
-            entry &-= 1
-        }
     }
 
     /// `stage` answers in place of what is below it.
@@ -364,20 +318,9 @@ package struct ChainRun {
         unsafe x.pointee.state = .descending
         unsafe x.pointee.error = error
         unsafe x.pointee.response.status = 0
-        let chain = unsafe x.pointee.chain
-        var entry = unsafe Int(chain.pointee.failure.start[stage]) - 1
-        while entry >= 0 {
-            let stage = unsafe Int(chain.pointee.failure.stages[entry])
-            unsafe x.pointee.stage = UInt8(truncatingIfNeeded: stage)
-            let scope = unsafe Int(x.pointee.scopes[stage])
-            let verdict = unsafe chain.pointee.callFailure(entry, scope, x, error)
-            switch verdict.kind {
-            case .pass: break
-            case .retry where unsafe x.canRetry: return retry(at: stage, after: verdict.delay)
-            case .retry: break
-            case .reply: return reply(verdict.status, verdict.body, verdict.reason, verdict.flag, at: stage)
-            }
-            entry &-= 1
+        if let (stage, verdict) = unsafe x.pointee.chain.pointee.failure.climb(x, error, below: stage) {
+            if verdict.kind == .retry { return retry(at: stage, after: verdict.delay) }
+            return reply(verdict.status, verdict.body, verdict.reason, verdict.flag, at: stage)
         }
         let reason = unsafe x.pointee.reason
         unsafe x.pointee.responseEdits.rollBack(keepingThrough: -1)
@@ -497,17 +440,9 @@ package struct ChainRun {
     /// Gives every open pass at or below `stage` its outcome, bottom-up.
     private func endPasses(from stage: Int, _ kind: Outcome.Kind) {
         guard unsafe Int(x.pointee.reached) > stage else { return }
-        let chain = unsafe x.pointee.chain
+        if unsafe x.pointee.isStream { return endStreamPasses(from: stage, kind) }
         let outcome = unsafe Outcome(kind: kind, status: x.pointee.response.status, error: x.pointee.error)
-        var entry = unsafe Int(chain.pointee.outcome.start[Int(x.pointee.reached)]) - 1
-        while entry >= 0 {
-            let index = unsafe Int(chain.pointee.outcome.stages[entry])
-            guard index >= stage else { break }
-            unsafe x.pointee.stage = UInt8(truncatingIfNeeded: index)
-            let scope = unsafe Int(x.pointee.scopes[index])
-            unsafe chain.pointee.callOutcome(entry, scope, x, outcome)
-            entry &-= 1
-        }
+        unsafe x.pointee.chain.pointee.outcome.climb(x, outcome, downTo: stage)
         unsafe x.pointee.reached = UInt8(truncatingIfNeeded: stage)
     }
 }

@@ -49,9 +49,23 @@ package struct ConnectionStorage: BitwiseCopyable {
     package var admittedBy: UInt64 = 0
     /// For `x-forwarded-for`; none if it would mean nothing to others.
     package var caller = CallerAddress()
-    package var isTLS = false
+    /// Two flags in the one byte that is left behind an address: tens of thousands of these may idle.
+    private var flags: UInt8 = 0
     /// The service's port it came in by; 0: not known.
     package var servicePort: UInt16 = 0
+    /// What stands behind the inbound port it came in by, as a label in `EndpointDirectory`.
+    package var application = EndpointDirectory.application
+
+    package var isTLS: Bool {
+        get { flags & 1 != 0 }
+        set { flags = newValue ? flags | 1 : flags & ~1 }
+    }
+
+    /// It carries no messages but a raw stream (TCP).
+    package var isStream: Bool {
+        get { flags & 2 != 0 }
+        set { flags = newValue ? flags | 2 : flags & ~2 }
+    }
 
     package init() {}
 }
@@ -173,6 +187,8 @@ package struct ExchangeStorage: BitwiseCopyable {
     /// All of that direction has been passed on, and its end.
     package var tunnelRequestEnded = false
     package var tunnelResponseEnded = false
+    /// A raw stream (`ChainRun+Stream`): a tunnel from its first byte, without heads.
+    package var isStream = false
 
     // Destination and attempt.
     package var destination = Destination()
@@ -256,5 +272,15 @@ package struct ExchangeMemory: BitwiseCopyable {
         unsafe slots = next
         unsafe next += Self.slotBytesMax
         unsafe scopes = next.bindMemory(to: UInt16.self, capacity: Self.stagesMax)
+    }
+
+    /// A fresh exchange, where it stays. Its draws are the caller's to make.
+    package func begin(
+        _ chain: UnsafeMutablePointer<Chain>, actions: UnsafeMutablePointer<ActionRing>,
+        connection: UnsafeMutablePointer<ConnectionStorage>, pool: UnsafeMutablePointer<BlockPool>, now: Instant
+    ) {
+        unsafe storage.initialize(
+            to: ExchangeStorage(
+                chain: chain, actions: actions, connection: connection, memory: self, pool: pool, random: Random(seed: 0), now: now))
     }
 }

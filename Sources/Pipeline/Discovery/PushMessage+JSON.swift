@@ -126,6 +126,7 @@ extension PushMessage.Hello {
                 writer.object { writer in
                     writer.member("port", endpoint.port)
                     writer.member("address", endpoint.address)
+                    if endpoint.isStream { writer.member("protocol", "tcp") }
                 }
             }
         }
@@ -155,7 +156,8 @@ extension PushMessage.Hello {
         for node in endpointNodes {
             let port = try node.unsigned("port")
             guard (1...65_535).contains(port) else { throw .malformed("port \(port)") }
-            endpoints.append(PushMessage.Endpoint(port: Int(port), address: try node.name("address")))
+            let isStream = try node["protocol"] == nil ? false : node.name("protocol") == "tcp"
+            endpoints.append(PushMessage.Endpoint(port: Int(port), address: try node.name("address"), isStream: isStream))
         }
         var filters: [PushMessage.Filter] = []
         for node in filterNodes {

@@ -75,10 +75,13 @@ extension PushMessage {
         package var port: Int
         /// `host:port` of the sidecar's inbound listener.
         package var address: String
+        /// Raw streams come in there, for this port of the service and no other; else http for any.
+        package var isStream: Bool
 
-        package init(port: Int, address: String) {
+        package init(port: Int, address: String, isStream: Bool = false) {
             self.port = port
             self.address = address
+            self.isStream = isStream
         }
     }
 

@@ -34,6 +34,9 @@ public struct Exchange: ~Copyable {
         nonmutating set { unsafe storage.pointee.random = newValue }
     }
 
+    /// A raw stream: it has no heads, `request` and `response` are empty.
+    public var isStream: Bool { unsafe storage.pointee.isStream }
+
     /// Whether it was this stage's deadline that ended what is below it.
     public var isExpiredHere: Bool { unsafe Int(storage.pointee.expiredStage) == Int(storage.pointee.stage) }
 
@@ -91,8 +94,13 @@ public struct Exchange: ~Copyable {
 
     /// This pass's memory of type `T`, zeroed when the pass begins.
     public subscript<T: BitwiseCopyable>(slot: Slot<T>) -> T {
-        get { unsafe storage.pointee.slots.load(fromByteOffset: slot.offset, as: T.self) }
-        nonmutating set { unsafe storage.pointee.slots.storeBytes(of: newValue, toByteOffset: slot.offset, as: T.self) }
+        get { unsafe memory(of: slot).pointee }
+        nonmutating set { unsafe memory(of: slot).pointee = newValue }
+    }
+
+    @inline(__always)
+    private func memory<T: BitwiseCopyable>(of slot: Slot<T>) -> UnsafeMutablePointer<T> {
+        unsafe (storage.pointee.slots + slot.offset).assumingMemoryBound(to: T.self)
     }
 }
 
@@ -132,6 +140,10 @@ public struct Connection: ~Copyable {
         @_lifetime(borrow self) get { unsafe _overrideLifetime(SourceView(storage.pointee.peer), borrowing: self) }
     }
     public var isTLS: Bool { unsafe storage.pointee.isTLS }
+    /// A raw stream: nothing but the connection itself can be decided on.
+    public var isStream: Bool { unsafe storage.pointee.isStream }
+    /// It was let in before, and is asked about again because the config changed.
+    public var isAskedAgain: Bool { unsafe storage.pointee.admittedBy != 0 }
     public var openedAt: Instant { unsafe storage.pointee.openedAt }
     public var bytesReceived: UInt64 { unsafe storage.pointee.bytesReceived }
     public var bytesSent: UInt64 { unsafe storage.pointee.bytesSent }

@@ -39,7 +39,8 @@ package struct FilterDescriptor: Sendable {
             (type is any ConnectionFilter.Type, "connection"), (type is any RequestHeadFilter.Type, "request head"),
             (type is any RequestBodyFilter.Type, "request body"), (type is any ResponseHeadFilter.Type, "response head"),
             (type is any ResponseBodyFilter.Type, "response body"), (type is any FailureFilter.Type, "failure"),
-            (type is any OutcomeFilter.Type, "outcome"), (type is any ReviewFilter.Type, "review"), (type is any TransportFilter.Type, "transport"),
+            (type is any OutcomeFilter.Type, "outcome"), (type is any ReviewFilter.Type, "review"),
+            (type is any StreamFilter.Type, "stream"), (type is any TransportFilter.Type, "transport"),
         ].filter(\.0).map(\.1)
         make = { layers, setup in
             let result = F.Config.decode(layers, subject: subject)

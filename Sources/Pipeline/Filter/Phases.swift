@@ -11,6 +11,9 @@
 /// | failure | ``FailureFilter`` | something below failed, upwards | pass, reply, retry |
 /// | outcome | ``OutcomeFilter`` | exactly once per pass, bottom-up | – |
 /// | review | ``ReviewFilter`` | the config changed while a tunnel is open: once per tunnel | next, refuse |
+/// | stream | ``StreamFilter`` | a raw stream (TCP) was let in by the connection phase; its connection to the endpoint is there | next, refuse |
+///
+/// A raw stream knows the phases connection, stream, review and outcome; a filter that takes part in none of these is skipped there.
 ///
 /// Filters are made once per event loop and distinct config, and hold nothing that must survive a config change: that is
 /// what ``StageSetup/shared(_:)`` is for. They are called on one thread, never re-entrantly.
@@ -68,6 +71,18 @@ public protocol FailureFilter: Filter {
 public protocol OutcomeFilter: Filter {
     /// Gives back what the pass took: permits, probes, gauges.
     func onOutcome(_ exchange: borrowing Exchange, _ outcome: Outcome)
+}
+
+/// Takes part in raw streams (TCP), where an exchange is a connection without heads: its pass begins with `onStream`.
+public protocol StreamFilter: OutcomeFilter {
+    /// The connection phase let it in; the stages below have not seen it yet.
+    func onStream(_ exchange: borrowing Exchange) -> StreamVerdict
+    /// The endpoint is connected, and bytes begin to flow; called bottom-up. A stream that gets no connection ends without it.
+    func onStreamOpen(_ exchange: borrowing Exchange)
+}
+
+extension StreamFilter {
+    public func onStreamOpen(_ exchange: borrowing Exchange) {}
 }
 
 /// Decides anew on what was let through under an older config and still goes on: tunnels, such as WebSockets.

@@ -152,6 +152,14 @@ public enum ConnectionVerdict: BitwiseCopyable, Sendable {
     case refuse(because: Reason)
 }
 
+/// What a filter answers to a raw stream.
+@frozen
+public enum StreamVerdict: BitwiseCopyable, Sendable {
+    case next
+    /// Close it with a reset. The router's refusals of an endpoint are tried again elsewhere, as long as not one byte went out.
+    case refuse(ProxyError, because: Reason)
+}
+
 /// How a pass ended.
 @frozen
 public struct Outcome: BitwiseCopyable, Sendable {

@@ -55,6 +55,15 @@ package struct CallerAddress: BitwiseCopyable, Equatable, Sendable {
         }
     }
 
+    /// The same for logs; empty for none.
+    package var description: String {
+        unsafe withUnsafeTemporaryAllocation(byteCount: 48, alignment: 1) { room in
+            var writer = unsafe HeadWriter(into: room)
+            write(to: &writer)
+            return unsafe String(decoding: room.prefix(writer.needed), as: UTF8.self)
+        }
+    }
+
     /// Straight into the head: this is done for nearly every request.
     private func writeNumbers(to writer: inout HeadWriter) {
         var count = 3

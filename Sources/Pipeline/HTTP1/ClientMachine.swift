@@ -99,6 +99,13 @@ package struct ClientMachine: BitwiseCopyable {
         }
     }
 
+    /// Takes the end of an answer all of whose body has been delivered already, and says whether the connection is fit for another
+    /// exchange; nil if more is to come, or might. `unread`: how many bytes stand behind it.
+    package mutating func takeEnd(unread: Int) -> Bool? {
+        guard state == .body, decoder.hasEnded, case .bodyEnd(_, let isReusable) = finish(consumed: 0, unread: unread) else { return nil }
+        return isReusable
+    }
+
     package enum OnEnd: Equatable, Sendable {
         /// No exchange was on it: forget the connection.
         case idle

@@ -22,11 +22,15 @@ package struct HeadWriter {
     /// `METHOD target HTTP/1.1` and Host, which is always written anew: from the authority that was matched.
     @inline(__always)
     package mutating func requestLine(_ head: borrowing RequestHead) {
-        unsafe append(head.methodText)
+        unsafe requestLine(head.methodText, head.target, authority: head.authority)
+    }
+
+    package mutating func requestLine(_ method: Bytes, _ target: Bytes, authority: Bytes) {
+        append(method)
         append(0x20)
-        unsafe append(head.target)
+        append(target)
         append(" HTTP/1.1\r\nhost: ")
-        unsafe append(head.authority)
+        append(authority)
         append("\r\n")
     }
 
@@ -142,11 +146,18 @@ package struct HeadWriter {
     }
 
     private mutating func appendDecimal(_ number: UInt64) {
-        var divisor: UInt64 = 1
-        while number / divisor >= 10 { divisor &*= 10 }
-        while divisor > 0 {
-            append(UInt8(truncatingIfNeeded: 0x30 &+ number / divisor % 10))
-            divisor /= 10
+        var count = 1
+        var rest = number
+        while rest > 9 {
+            count &+= 1
+            rest /= 10
+        }
+        guard let room = unsafe reserve(count) else { return }
+        rest = number
+        while count > 0 {
+            count &-= 1
+            unsafe room.storeBytes(of: UInt8(truncatingIfNeeded: 0x30 &+ rest % 10), toByteOffset: count, as: UInt8.self)
+            rest /= 10
         }
     }
 

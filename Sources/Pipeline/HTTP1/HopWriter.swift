@@ -61,11 +61,13 @@ package struct HopWriter: BitwiseCopyable {
         if case .untouched = edits.answer(for: MaxForwards.name) {} else { forwards = nil }
     }
 
-    /// - Parameter id: 128 random bits, the same for all attempts of an exchange.
-    package func write(_ head: borrowing RequestHead, id: (UInt64, UInt64), to writer: inout HeadWriter) {
-        if !address.isNone { unsafe writeFor(head, to: &writer) }
+    /// - Parameters:
+    ///   - authority: the request's, as received.
+    ///   - table: its lines.
+    ///   - id: 128 random bits, the same for all attempts of an exchange.
+    package func write(_ authority: Bytes, _ table: HeaderTable, id: (UInt64, UInt64), to writer: inout HeadWriter) {
+        if !address.isNone { unsafe writeFor(table, to: &writer) }
         if writesProto { writer.lines(isTLS ? Bytes("x-forwarded-proto: https\r\n") : Bytes("x-forwarded-proto: http\r\n")) }
-        let authority = unsafe head.authority
         if writesHost, !authority.isEmpty {
             writer.append(Bytes("x-forwarded-host: "))
             writer.append(authority)
@@ -76,16 +78,16 @@ package struct HopWriter: BitwiseCopyable {
         if let forwards { writer.field(MaxForwards.name, number: forwards) }
     }
 
-    private func writeFor(_ head: borrowing RequestHead, to writer: inout HeadWriter) {
+    private func writeFor(_ table: HeaderTable, to writer: inout HeadWriter) {
         writer.append(Bytes("x-forwarded-for: "))
         var line = givenFor
         while line >= 0 {
-            let value = unsafe head.headers.value(line)
+            let value = unsafe table.value(line)
             if !value.isEmpty {
                 writer.append(value)
                 writer.append(Bytes(", "))
             }
-            line = unsafe head.headers.firstIndex(of: Self.forName, from: line &+ 1)
+            line = unsafe table.firstIndex(of: Self.forName, from: line &+ 1)
         }
         address.write(to: &writer)
         writer.append(Bytes("\r\n"))

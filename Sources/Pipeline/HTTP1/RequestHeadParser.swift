@@ -188,6 +188,10 @@ enum HTTPVersion {
 
     /// The minor version as the byte count of `.complete`.
     static func read(_ input: Bytes, at start: Int) -> HeadStep {
+        // `HTTP/1.0` and `HTTP/1.1`, which differ in one bit.
+        if start &+ byteCount <= input.count, input.word(at: start) & ~(1 &<< 56) == 0x302E_312F_5054_5448 {
+            return .complete(byteCount: Int(input[start &+ 7] & 1))
+        }
         let prefix = Bytes("HTTP/")
         var index = 0
         while index < prefix.count {

@@ -253,6 +253,7 @@ package struct ServerMachine: BitwiseCopyable {
 
     // MARK: Parts
 
+    @inline(__always)
     private mutating func begin(_ head: borrowing RequestHead) {
         unsafe decoder = BodyDecoder(head.framing)
         isHead = unsafe head.method == .head

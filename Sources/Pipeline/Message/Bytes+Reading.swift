@@ -114,10 +114,19 @@ extension Bytes {
     }
 
     /// Whether these begin with `literal`, which is in lower case, in any case.
-    package func hasFoldedPrefix(_ literal: StaticString) -> Bool {
-        let other = Bytes(literal)
+    package func hasFoldedPrefix(_ literal: StaticString) -> Bool { hasFoldedPrefix(Bytes(literal)) }
+
+    /// Whether these begin with `other`, which is in lower case, in any case.
+    package func hasFoldedPrefix(_ other: Bytes) -> Bool {
         guard count >= other.count else { return false }
         var index = 0
+        while index &+ 8 <= other.count {
+            if ASCII.lowercased(word(at: index)) != other.word(at: index) { return false }
+            index &+= 8
+        }
+        if index == other.count { return true }
+        // What is left is in the eight bytes that end where it does.
+        if index > 0 { return ASCII.lowercased(word(at: other.count &- 8)) == other.word(at: other.count &- 8) }
         while index < other.count {
             if ASCII.lowercased(self[index]) != other[index] { return false }
             index &+= 1

@@ -36,13 +36,7 @@ public struct HeaderName: BitwiseCopyable, Hashable, @unchecked Sendable, Expres
     /// Whether a peer's spelling, in any case, is this name.
     @inline(__always)
     package func matches(_ other: Bytes, tag otherTag: UInt32) -> Bool {
-        guard tag == otherTag, bytes.count == other.count else { return false }
-        var index = 0
-        while index < other.count {
-            if ASCII.lowercased(other[index]) != bytes[index] { return false }
-            index &+= 1
-        }
-        return true
+        tag == otherTag && bytes.count == other.count && other.hasFoldedPrefix(bytes)
     }
 
     /// Four bytes that differ for most different names and never for spellings of one: length, first, middle and last

@@ -52,10 +52,15 @@ package struct ResourceValidation {
             }
             settings(service.settings, .outbound, "settings")
             settings(service.inboundSettings, .inbound, "inboundSettings")
+            streamSettings(of: service)
         case .workload(let workload): self.workload(workload)
-        case .route(let route): self.route(route)
+        case .route(let route):
+            self.route(route)
+            streamRules(of: route)
         case .accessPolicy(let policy): self.policy(policy)
-        case .rateLimit(let limit): target(limit.target, in: limit.namespace)
+        case .rateLimit(let limit):
+            target(limit.target, in: limit.namespace)
+            streamLimits(limit)
         case .chain(let chain): self.chain(chain)
         }
     }
@@ -92,7 +97,7 @@ package struct ResourceValidation {
 
     private mutating func workload(_ workload: WorkloadResource) {
         guard let service = service(workload.service, in: workload.namespace, "service") else { return }
-        if !workload.sidecar, service.speaksHTTP, (service.mtls ?? mesh?.mtls ?? .strict) == .strict {
+        if !workload.sidecar, (service.mtls ?? mesh?.mtls ?? .strict) == .strict {
             problems.append(
                 ConfigProblem(
                     "nobody may call \(workload.key): it has no sidecar, and mtls of \(service.key) is strict", severity: .warning,

@@ -40,8 +40,10 @@ package struct ServiceResource: ResourceBody {
         inboundSettings = fields.read("inboundSettings", "Values for stages of its own inbound chain, by stage id.")
     }
 
-    package var speaksHTTP: Bool { servedPort != nil }
+    package var speaksHTTP: Bool { httpPort != nil }
 
-    /// The port that callers reach it at: its first one for http. This version serves one.
-    package var servedPort: Int? { ports.first { $0.protocol == .http }?.port }
+    /// The port that callers reach it at with http: the first one. This version serves one.
+    package var httpPort: Int? { ports.first { $0.protocol == .http }?.port }
+    /// Ports of raw streams, as they are listed.
+    package var tcpPorts: [Int] { ports.lazy.filter { $0.protocol == .tcp }.map(\.port) }
 }

@@ -20,14 +20,7 @@ package struct WellFormedness {
 
     private mutating func service(_ service: ServiceResource) {
         unique(service.ports.map { ($0.port, $0.node) }, "port", "ports")
-        for (index, port) in service.ports.enumerated() where port.protocol == .tcp {
-            problems.append(
-                ConfigProblem(
-                    "port \(port.port) of \(service.key) speaks tcp: stored, NOT SERVED", severity: .warning,
-                    at: port.node["protocol"] ?? port.node, path: "ports[\(index)].protocol",
-                    notes: ["this version serves http; nothing listens for the port"]))
-        }
-        for (index, port) in service.ports.enumerated() where port.protocol == .http && port.port != service.servedPort {
+        for (index, port) in service.ports.enumerated() where port.protocol == .http && port.port != service.httpPort {
             problems.append(
                 ConfigProblem(
                     "port \(port.port) of \(service.key) is a second one for http: stored, NOT SERVED", severity: .warning,

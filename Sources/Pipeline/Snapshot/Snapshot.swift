@@ -111,7 +111,10 @@ package struct TrafficPart: Sendable, Equatable {
     package struct ServiceEntry: Sendable, Equatable {
         package var name: String
         package var namespace: String
+        /// One entry per port that is served.
         package var port: Int
+        /// Raw streams, not http.
+        package var isStream: Bool
         /// `settings` of the Service, for its callers; the lowest layer above the chain's stage.
         package var settings: [SettingsLayer]
         /// Nil: no Route; `defaultVersion`, else all versions.
@@ -121,12 +124,13 @@ package struct TrafficPart: Sendable, Equatable {
         package var versions: [VersionEntry]
 
         package init(
-            name: String, namespace: String, port: Int, settings: [SettingsLayer] = [], route: [RuleEntry]? = nil,
+            name: String, namespace: String, port: Int, isStream: Bool = false, settings: [SettingsLayer] = [], route: [RuleEntry]? = nil,
             routeName: String = "", defaultVersion: String? = nil, versions: [VersionEntry] = []
         ) {
             self.name = name
             self.namespace = namespace
             self.port = port
+            self.isStream = isStream
             self.settings = settings
             self.route = route
             self.routeName = routeName
@@ -156,6 +160,9 @@ package struct TrafficPart: Sendable, Equatable {
         package var path: Path
         package var method: String?
         package var headers: [HeaderEntry]
+
+        /// Asks for nothing that a raw stream lacks.
+        package var takesStreams: Bool { method == nil && headers.isEmpty && (path == .any || path == .prefix("/")) }
 
         package init(path: Path = .any, method: String? = nil, headers: [HeaderEntry] = []) {
             self.path = path

@@ -153,11 +153,13 @@ extension TrafficPart {
 
 extension TrafficPart.ServiceEntry {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
-        try node.only("name", "namespace", "port", "defaultVersion", "settings", "routeName", "route", "versions")
+        try node.only("name", "namespace", "port", "protocol", "defaultVersion", "settings", "routeName", "route", "versions")
         let route = node.optional("route") == nil ? nil : try node.list("route", TrafficPart.RuleEntry.read)
+        let spoken = try node.string("protocol", default: "http")
+        guard spoken == "http" || spoken == "tcp" else { throw node.fail("\"protocol\" is http or tcp") }
         return Self(
             name: try node.string("name"), namespace: try node.string("namespace"), port: try node.child("port").integer(within: 0...65_535),
-            settings: try node.list("settings", SettingsLayer.read), route: route,
+            isStream: spoken == "tcp", settings: try node.list("settings", SettingsLayer.read), route: route,
             routeName: try node.string("routeName", default: ""), defaultVersion: try node.optional("defaultVersion")?.text,
             versions: try node.list("versions", TrafficPart.VersionEntry.read))
     }

@@ -129,6 +129,7 @@ package enum SnapshotCodec {
             $0.member("name", service.name)
             $0.member("namespace", service.namespace)
             $0.member("port", service.port)
+            if service.isStream { $0.member("protocol", "tcp") }
             if let version = service.defaultVersion { $0.member("defaultVersion", version) }
             $0.key("settings")
             write(service.settings, to: &$0)

@@ -5,13 +5,30 @@ package struct CallKey: BitwiseCopyable, Hashable, Sendable {
     /// Who counted: the caller's sidecar or the called one's.
     package enum Reporter: UInt8, BitwiseCopyable, Sendable { case source, destination }
 
-    /// Who made the answer: the service, or a sidecar in its place (denied, limited, no endpoint, too late).
+    /// Who made the answer: the service, or a sidecar in its place (denied, limited, no endpoint, too late). Nobody answers on a raw
+    /// stream: there a call is a connection that has ended, its latency how long it lasted, and its status why it ended other than by
+    /// its own ends (0).
     package enum Answerer: UInt8, BitwiseCopyable, Sendable {
-        case service, mesh
+        case service, mesh, stream
 
         /// In metrics, under this key.
         package static let key = "answered_by"
-        package var text: String { self == .service ? "service" : "mesh" }
+        package var text: String {
+            switch self {
+            case .service: "service"
+            case .mesh: "mesh"
+            case .stream: "stream"
+            }
+        }
+
+        package init?(text: String) {
+            switch text {
+            case "service": self = .service
+            case "mesh": self = .mesh
+            case "stream": self = .stream
+            default: return nil
+            }
+        }
     }
 
     package var source: LabelID
@@ -114,8 +131,8 @@ package struct CallRow: Sendable, Equatable {
 package enum CallStatsLimits {
     /// Rows with a key of their own, per loop: 6.4 MB if all are used.
     package static let rowsMax = 4_096
-    /// Two reporters, six classes of status (none, 1xx … 5xx), two that may have answered.
-    fileprivate static let foldedRows = 24
+    /// Two reporters, six classes of status (none, 1xx … 5xx), two that may have answered and streams.
+    fileprivate static let foldedRows = 36
 }
 
 @unsafe
@@ -184,7 +201,7 @@ private struct CallStatsStorage: ~Copyable {
 
     /// There is room: `rowsMax` own keys, and the folded keys are ``CallStatsLimits/foldedRows`` at most.
     private func insert(_ key: CallKey) -> Histogram {
-        precondition(count < rowsMax + CallStatsLimits.foldedRows, "there are twenty-four folded keys")
+        precondition(count < rowsMax + CallStatsLimits.foldedRows, "there are thirty-six folded keys")
         let cells = UnsafeMutablePointer<Atomic<UInt64>>.allocate(capacity: Histogram.cellCount)
         for index in 0..<Histogram.cellCount { unsafe (cells + index).initialize(to: Atomic(0)) }
         unsafe (rows + count).initialize(to: unsafe CallStatsRow(key: key, cells: cells))

@@ -19,16 +19,23 @@ package enum PrometheusText {
     }
 
     /// Calls as the two families that dashboards expect: `weft_requests_total` by status, `weft_request_duration_seconds`
-    /// without it.
+    /// without it; raw streams as two of their own (``StreamSeries``).
     package static func series(calls: [CallKey: LatencySnapshot], labels table: LabelTable) -> [StatsSeries] {
         var byStatus: [[StatsRegistry.Label]: UInt64] = [:]
         var durations: [[StatsRegistry.Label]: LatencySnapshot] = [:]
+        var closed: [[StatsRegistry.Label]: UInt64] = [:]
+        var lifetimes: [[StatsRegistry.Label]: LatencySnapshot] = [:]
         for (key, latency) in calls {
             let pair: [StatsRegistry.Label] = [
                 .init("reporter", key.reporter == .source ? "source" : "destination"), .init("source", table.text(key.source)),
                 .init("destination", table.text(key.destination)), .init("version", table.text(key.version)),
                 .init("route", table.text(key.route)),
             ]
+            if key.answeredBy == .stream {
+                closed[(pair + [.init("code", "\(key.status)")]).sorted(), default: 0] &+= latency.count
+                lifetimes[pair.sorted(), default: LatencySnapshot()].merge(latency)
+                continue
+            }
             byStatus[(pair + [.init("code", "\(key.status)"), .init(CallKey.Answerer.key, key.answeredBy.text)]).sorted(), default: 0] &+= latency.count
             durations[pair.sorted(), default: LatencySnapshot()].merge(latency)
         }
@@ -38,6 +45,10 @@ package enum PrometheusText {
         } + durations.map {
             StatsSeries(name: "weft_request_duration_seconds", help: "Time from request to the end of its response, by pair and route.",
                 labels: $0.key, value: .histogram($0.value))
+        } + closed.map {
+            StatsSeries(name: StreamSeries.closed.name, help: StreamSeries.closed.help, labels: $0.key, value: .counter($0.value))
+        } + lifetimes.map {
+            StatsSeries(name: StreamSeries.duration.name, help: StreamSeries.duration.help, labels: $0.key, value: .histogram($0.value))
         }
     }
 

@@ -24,6 +24,7 @@ enum ConfigCheckCommand {
                 writer.member("files", check.fileCount)
                 writer.member("errors", errors)
                 writer.member("warnings", warnings)
+                writer.member("notes", check.notes)
                 writer.key("problems")
                 writer.array { for problem in problems { problem.write(to: &$0) } }
             }
@@ -33,6 +34,7 @@ enum ConfigCheckCommand {
         let summary = "\(counted(errors, "error")), \(counted(warnings, "warning")) in \(counted(check.fileCount, "file"))"
         guard errors == 0 else { throw CommandFailure.configuration(problems, summary: summary) }
         invocation.console.report(problems)
+        for note in check.notes { invocation.console.note(note) }
         invocation.console.print(problems.isEmpty ? "\(counted(check.fileCount, "file")) checked: all is well" : summary)
         return .ok
     }
@@ -46,6 +48,8 @@ struct OfflineCheck {
     private var resources: [ConfigSource] = []
     private var problems: [ConfigProblem] = []
     private(set) var fileCount = 0
+    /// What is worth knowing and nothing wrong; known after `finish`.
+    private(set) var notes: [String] = []
 
     init(filters: [String: FilterSchema]) { self.filters = filters }
 
@@ -72,7 +76,11 @@ struct OfflineCheck {
 
     /// Everything that is wrong, in the order of the texts.
     mutating func finish() -> [ConfigProblem] {
-        if !resources.isEmpty { problems += ResourceSet().applying(resources, filters: filters).problems }
+        if !resources.isEmpty {
+            let change = ResourceSet().applying(resources, filters: filters)
+            problems += change.problems
+            notes = StreamRules.notes(change.result.sorted)
+        }
         resources = []
         return problems
     }

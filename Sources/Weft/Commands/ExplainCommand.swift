@@ -26,7 +26,7 @@ enum ExplainCommand {
         var last = ""
         var hidden = 0
         for row in answer.elements ?? answer.items("rows") {
-            guard invocation.isOn("all") || isSet(row) else {
+            guard invocation.isOn("all") || isSet(row) || row.text("source") == "skipped on tcp" else {
                 hidden += row.text("key").isEmpty ? 0 : 1
                 continue
             }

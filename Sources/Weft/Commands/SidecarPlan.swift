@@ -20,9 +20,12 @@ struct SidecarPlan {
         Flag("name", .text("NAME"), "What ps calls it, unique in the mesh; by default service, version and host."),
         Flag("app", .address, "Where the application listens; best a unix socket, that nobody reaches around the sidecar."),
         Flag("inbound", .address, "Where callers come in; what other sidecars are told. By default 127.0.0.1 and a free port."),
+        Flag("tcp", .text("PORT=APP"), repeatable: true, "A port of the service for raw streams and where the application serves it: 5432=127.0.0.1:5432; callers come in at a free port beside --inbound, or at a third address: 5432=127.0.0.1:5432,0.0.0.0:15432."),
         Flag("trusted-proxy", .text("RANGE"), repeatable: true, "A proxy in front of --inbound that proves no identity and whose x-forwarded-for is believed: 10.1.2.3, or 10.1.0.0/16."),
+        Flag("proxy-protocol-in", .text("PORT"), repeatable: true, "A --tcp port, or http for --inbound, where every --trusted-proxy begins with a PROXY header of version 2."),
+        Flag("proxy-protocol-out", .text("PORT"), repeatable: true, "A --tcp port whose application is told in a PROXY header of version 2 where each connection came from."),
         Flag("proxy", .address, "The application's HTTP_PROXY. By default 127.0.0.1 and a free port."),
-        Flag("outbound", .text("SERVICE=ADDRESS"), repeatable: true, "A local port that leads to one service: inventory=127.0.0.1:9001."),
+        Flag("outbound", .text("SERVICE=ADDRESS"), repeatable: true, "A local port that leads to one service: inventory=127.0.0.1:9001, or to a port of it: orders-db:5432=127.0.0.1:5432."),
         Flag("admin", .address, "/livez /readyz /config /metrics on loopback. By default 127.0.0.1 and a free port; the unix socket is always there."),
         Flag("state", .text("DIR"), "Key, certificate and last good config (0700)."),
         Flag("filters", .text("DIR"), "A filters.d folder, for its stages marked required."),
@@ -72,6 +75,8 @@ struct SidecarPlan {
             if let range = AddressRange(text) { return range }
             throw .usage("--trusted-proxy: \"\(Printable.text(text))\" is no address and no range of addresses", hint: "write it like 10.1.2.3, 10.0.0.0/8 or fd00::/8")
         }
+        settings.entrances.streams = try Self.streams(invocation.all("tcp"), beside: invocation.optionalAddress("inbound") ?? Self.anyPort)
+        try Self.proxyProtocol(invocation, &settings.entrances)
         settings.entrances.proxy = invocation.optionalAddress("proxy") ?? Self.anyPort
         settings.entrances.outbound = try Self.outbound(invocation.all("outbound"), namespace)
         settings.admin = invocation.optionalAddress("admin") ?? Self.anyPort
@@ -134,10 +139,54 @@ struct SidecarPlan {
             guard parts.count == 2, let address = SocketAddress(parts[1]) else {
                 throw .usage("--outbound: \"\(Printable.text(text))\" is no service and address", hint: "write it like inventory=127.0.0.1:0, or inventory.warehouse=127.0.0.1:9001")
             }
-            let name = parts[0].split(separator: ".", maxSplits: 1).map(String.init)
-            entrances.append(.init(service: name.first ?? "", namespace: name.count > 1 ? name[1] : namespace, address: address))
+            let target = parts[0].split(separator: ":", maxSplits: 1).map(String.init)
+            let name = target[0].split(separator: ".", maxSplits: 1).map(String.init)
+            let port = target.count > 1 ? Int(target[1]) : nil
+            guard target.count == 1 || port.map((1...65535).contains) == true else {
+                throw .usage("--outbound: \"\(Printable.text(parts[0]))\" names no port of a service", hint: "write it like orders-db:5432=127.0.0.1:5432")
+            }
+            entrances.append(.init(service: name.first ?? "", namespace: name.count > 1 ? name[1] : namespace, port: port, address: address))
         }
         return entrances
+    }
+
+    /// `PORT=APP`, or `PORT=APP,INBOUND`.
+    private static func streams(_ texts: [String], beside inbound: SocketAddress?) throws(CommandFailure) -> [Dataplane.Entrances.Stream] {
+        var streams: [Dataplane.Entrances.Stream] = []
+        for text in texts {
+            let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+            let places = parts.count == 2 ? parts[1].split(separator: ",").map(String.init) : []
+            let own = places.count == 2 ? SocketAddress(places[1]) : inbound.flatMap { SocketAddress(host: $0.host, port: 0) }
+            guard let port = Int(parts.first ?? ""), (1...65535).contains(port), (1...2).contains(places.count),
+                let application = SocketAddress(places[0]), let own
+            else {
+                throw .usage("--tcp: \"\(Printable.text(text))\" is no port and address", hint: "write it like 5432=127.0.0.1:5432, or 5432=unix:/run/db.sock,0.0.0.0:15432")
+            }
+            guard !streams.contains(where: { $0.port == port }) else { throw .usage("--tcp: port \(port) stands there twice", hint: "one application per port") }
+            streams.append(.init(port: port, address: own, application: application))
+        }
+        // With the port for http as many as a sidecar may register.
+        guard streams.count < PushLimits.endpointsMax else { throw .usage("--tcp: \(streams.count) ports", hint: "at most \(PushLimits.endpointsMax - 1)") }
+        return streams
+    }
+
+    private static func proxyProtocol(_ invocation: Invocation, _ entrances: inout Dataplane.Entrances) throws(CommandFailure) {
+        for index in entrances.streams.indices { entrances.streams[index].trustedProxies = entrances.trustedProxies }
+        let taken = invocation.all("proxy-protocol-in")
+        if !taken.isEmpty, entrances.trustedProxies.isEmpty {
+            throw .usage("--proxy-protocol-in without --trusted-proxy: nobody's header would be believed", hint: "name the proxies in front: --trusted-proxy 10.1.0.0/16")
+        }
+        for (flag, texts) in [("proxy-protocol-in", taken), ("proxy-protocol-out", invocation.all("proxy-protocol-out"))] {
+            for text in texts {
+                if flag == "proxy-protocol-in", text == "http" {
+                    entrances.inboundTakesProxyHeader = true
+                } else if let index = entrances.streams.firstIndex(where: { "\($0.port)" == text }) {
+                    if flag == "proxy-protocol-in" { entrances.streams[index].takesProxyHeader = true } else { entrances.streams[index].sendsProxyHeader = true }
+                } else {
+                    throw .usage("--\(flag): \"\(Printable.text(text))\" is no port of --tcp", hint: "write it like --tcp 5432=127.0.0.1:5432 --\(flag) 5432")
+                }
+            }
+        }
     }
 
     private static func memory(_ text: String) throws(CommandFailure) -> Int {

@@ -13,6 +13,8 @@ enum StatCommand {
         details: """
             SUCCESS is the share of answers that are no failure. Failures are all 5xx, and each 4xx by which the mesh
             refused a call (403 denied, 429 limited, 404 no route). A 4xx of the service itself is its answer.
+            On tcp rows RPS counts connections that have ended; they know no success, and P50 to P99 are left out. Their STATUSES say
+            how they ended: by their own ends, refused by a policy, idle, broken off by the service, or never connected.
             CONNS is how many connections between the two are open, over all routes; a hyphen: no sidecar has said.
             STATUSES counts the answers of the window.
             """,
@@ -44,11 +46,12 @@ enum CallTable {
         ])
         for item in items {
             let success = item["success"]?.number
+            let isStream = item["protocol"]?.string == "tcp"
             table.add(
                 names(item) + [
                     Table.Cell(Figures.rate(item["rps"]?.number)), Table.Cell(Figures.share(success), tone(success)),
-                    Table.Cell(Figures.latency(item["p50Seconds"]?.number)), Table.Cell(Figures.latency(item["p95Seconds"]?.number)),
-                    Table.Cell(Figures.latency(item["p99Seconds"]?.number)), Table.Cell(item["connections"]?.integer.map { Figures.count($0) } ?? ""),
+                    Table.Cell(isStream ? "-" : Figures.latency(item["p50Seconds"]?.number)), Table.Cell(isStream ? "-" : Figures.latency(item["p95Seconds"]?.number)),
+                    Table.Cell(isStream ? "-" : Figures.latency(item["p99Seconds"]?.number)), Table.Cell(item["connections"]?.integer.map { Figures.count($0) } ?? ""),
                     statuses(item),
                 ])
         }
@@ -65,10 +68,23 @@ enum CallTable {
 
     /// `200: 1,234, 503: 2`; the sidecar's own refusals of callers and failures stand out.
     private static func statuses(_ item: ConfigNode) -> Table.Cell {
+        let isStream = item["protocol"]?.string == "tcp"
         let codes = (item["statuses"]?.keys ?? []).sorted()
-        let text = codes.map { "\($0): \(Figures.count(item["statuses"]?[$0]?.integer ?? 0))" }.joined(separator: ", ")
+        let text = codes.map { "\(isStream ? ending($0) : $0): \(Figures.count(item["statuses"]?[$0]?.integer ?? 0))" }.joined(separator: ", ")
         let isBad = codes.contains { $0.hasPrefix("5") || $0 == "403" || $0 == "429" }
         return Table.Cell(text, isBad ? .odd : .plain)
+    }
+
+    /// How a raw stream ended, for its code.
+    private static func ending(_ code: String) -> String {
+        switch code {
+        case "0": "ended"
+        case "403": "refused"
+        case "408": "idle"
+        case "502": "broken off"
+        case "503": "not connected"
+        default: code
+        }
     }
 
     private static func names(_ item: ConfigNode) -> [Table.Cell] {

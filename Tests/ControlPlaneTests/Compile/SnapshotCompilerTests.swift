@@ -60,7 +60,8 @@ struct SnapshotCompilerTests {
         #expect(payment.settings.map(\.origin) == [Origin(resource: "Service payment", file: "mesh.json", line: 6)])
         #expect(payment.settings[0].stages == ["attempt-timeout": #"{"after":"500ms"}"#, "breaker": #"{"maxRequests":200,"consecutiveFailures":5}"#])
         #expect(snapshot.chain.outboundSettings.map(\.origin) == [Origin(resource: "Mesh shop", file: "mesh.json", line: 2)])
-        #expect(snapshot.traffic.services.map(\.name) == ["analytics", "inventory", "order", "payment"], "tcp is not served")
+        #expect(snapshot.traffic.services.map(\.name) == ["analytics", "inventory", "order", "orders-db", "payment"])
+        #expect(snapshot.traffic.services.map(\.isStream) == [false, false, false, true, false])
         #expect(snapshot.traffic.deniesEgress)
     }
 
@@ -117,6 +118,21 @@ struct SnapshotCompilerTests {
     func otherPort() {
         let ports = #"[{"port":8080},{"port":5432,"protocol":"tcp"}]"#
         #expect(Self.legacy(Self.permissive, #""address":"10.0.0.9","ports":[{"port":5432}]"#, ports: ports)?.versions.flatMap(\.endpoints) == [])
+    }
+
+    @Test("A service with a port for http and two for tcp is three entries, each with the endpoints that serve it")
+    func streams() throws {
+        var mesh = Compiling(#"""
+            [{"kind":"Service","name":"db","mtls":"permissive","ports":[{"port":5432,"protocol":"tcp"},{"port":8080},{"port":6432,"protocol":"tcp"}]},
+            {"kind":"Workload","name":"old","service":"db","address":"10.0.0.9","sidecar":false,"ports":[{"port":5432,"targetPort":15432}]}]
+            """#)
+        var both = RegisteredEndpoint.of("db"), http = RegisteredEndpoint.of("db", "", 1)
+        both.streams = [5432: "10.0.0.1:7001", 6432: "10.0.0.1:7002"]
+        http.streams = [:]
+        mesh.endpoints = [both, http]
+        let entries = mesh.snapshot("order").traffic.services
+        #expect(entries.map { "\($0.port) \($0.isStream)" } == ["8080 false", "5432 true", "6432 true"])
+        #expect(entries.map { $0.versions.flatMap(\.endpoints).map(\.address) } == [["10.0.0.1:15006", "10.0.0.2:15006"], ["10.0.0.1:7001", "10.0.0.9:15432"], ["10.0.0.1:7002"]])
     }
 
     @Test("Matches, header values and rule settings of a Route arrive as written; a rule without a name has its number")

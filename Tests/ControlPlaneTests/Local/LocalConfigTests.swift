@@ -110,6 +110,24 @@ struct LocalConfigTests {
         #expect(found == (isRefused ? ["1 127.0.0.1:80 is an address of two entrances"] : []))
     }
 
+    @Test("Ports of raw streams are those of the own Service with protocol tcp, once each; a PROXY header needs somebody to believe")
+    func streams() throws {
+        func found(_ tcp: String) throws -> [String] {
+            try folder.problems(
+                #"""
+                {"service":{"name":"db"},\#(Self.tls),"tcp":[
+                \#(tcp)],"resources":[
+                {"kind":"Service","name":"db","ports":[{"port":80},{"port":5432,"protocol":"tcp"}]}]}
+                """#)
+        }
+        let one = #""address":"127.0.0.1:0","application":"127.0.0.1:5432""#
+        #expect(try found(#"{"port":5432,\#(one),"proxyProtocolOut":true}"#) == [])
+        #expect(try found(#"{"port":5432,\#(one),"proxyProtocolIn":true,"trustedProxies":["10.0.0.0/8"]}"#) == [])
+        #expect(try found(#"{"port":5432,\#(one),"proxyProtocolIn":true}"#) == ["2 PROXY headers are believed of nobody: trustedProxies is empty"])
+        #expect(try found(#"{"port":80,\#(one)}"#) == ["2 Service \"db\" has no port 80 with protocol tcp: nobody would call it"])
+        #expect(try found(#"{"port":5432,\#(one)},{"port":5432,\#(one)}"#) == ["2 port 5432 stands here twice"])
+    }
+
     @Test("An outbound port leads to a service that is there, speaks http and may be reached")
     func outbound() throws {
         func found(_ service: String, _ more: String = "") throws -> [String] {
@@ -119,11 +137,12 @@ struct LocalConfigTests {
                 {"service":"\#(service)","address":"127.0.0.1:0"}],"resources":[
                 {"kind":"Service","name":"order","ports":[{"port":80}]\#(more)},{"kind":"Service","name":"payment","ports":[{"port":80}]},
                 {"kind":"Service","name":"db","ports":[{"port":5432,"protocol":"tcp"}]}]}
-                """#).filter { !$0.contains("speaks tcp") }
+                """#)
         }
         #expect(try found("payment") == [])
         #expect(try found("paymnet") == ["2 there is no service \"paymnet\" → payment"])
-        #expect(try found("db") == ["2 Service \"db\" has no port for http: NOT SERVED"])
+        #expect(try found("db") == [])
+        #expect(try found("db\",\"port\":80,\"namespace\":\"default") == ["2 Service \"db\" serves no port 80"])
         #expect(try found("payment", #","reachableServices":[]"#) == ["2 Service \"payment\" is not among the reachableServices of Service \"order\""])
     }
 

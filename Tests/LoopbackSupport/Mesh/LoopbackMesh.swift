@@ -120,14 +120,15 @@ package final class LoopbackMesh {
     /// A service in the test's process with a sidecar in front of it.
     ///
     /// - Parameters:
-    ///   - outbound: services it gets a local port for.
+    ///   - outbound: services it gets a local port for, `orders-db:5432` for one of its ports.
+    ///   - tcp: where programs serve ports of the service with raw streams.
     ///   - address: where a program that is already running serves, in place of one of our own.
     ///   - via: where it believes the control plane to be.
     ///   - binary: a sidecar of another build.
     @discardableResult
     package func add(
-        _ service: String, version: String = "", outbound: [String] = [], at address: SocketAddress? = nil, via: SocketAddress? = nil,
-        workers: Int = 1, seed: UInt64? = nil, binary: String? = nil
+        _ service: String, version: String = "", outbound: [String] = [], at address: SocketAddress? = nil, tcp: [Int: SocketAddress] = [:],
+        via: SocketAddress? = nil, workers: Int = 1, seed: UInt64? = nil, binary: String? = nil
     ) throws -> MeshSidecar {
         let number = sidecars.count
         let application = try FaultService(
@@ -135,7 +136,7 @@ package final class LoopbackMesh {
         services.append(application)
         let sidecar = try MeshSidecar(
             service, version, application, address ?? application.address, outbound, number, token(for: service), via ?? meshAddress,
-            binary ?? self.binary, folder, ["--workers", "\(workers)"] + (seed.map { ["--seed", "\($0)"] } ?? []))
+            binary ?? self.binary, folder, ["--workers", "\(workers)"] + tcp.flatMap { ["--tcp", "\($0)=\($1)"] } + (seed.map { ["--seed", "\($0)"] } ?? []))
         sidecars.append(sidecar)
         return sidecar
     }
@@ -182,6 +183,8 @@ package final class MeshSidecar {
     package private(set) var proxy: SocketAddress
     package private(set) var admin: SocketAddress
     package private(set) var outbound: [String: SocketAddress]
+    /// Inbound ports of raw streams, by the service's port.
+    package private(set) var tcp: [Int: SocketAddress] = [:]
     /// False once a test has killed it on purpose.
     package private(set) var mustRun = true
     private var arguments: [String]
@@ -230,7 +233,16 @@ package final class MeshSidecar {
             return address
         }
         (inbound, proxy, admin) = (try address("inbound"), try address("proxy"), try address("admin"))
+        for member in found["tcp"]?.members ?? [] {
+            if let port = Int(member.key) { tcp[port] = member.value.string.flatMap { SocketAddress($0) } }
+        }
         for member in found["outbound"]?.members ?? [] { outbound[member.key] = member.value.string.flatMap { SocketAddress($0) } }
+    }
+
+    /// SIGTERM: it begins to drain.
+    package func stop() {
+        mustRun = false
+        process.send(SIGTERM)
     }
 
     /// kill -9.

@@ -26,7 +26,7 @@ struct HopTests {
                 var writer = HeadWriter(into: memory)
                 writer.requestLine(head)
                 writer.copyFields(head.headers, skipping: dropped)
-                hops.write(head, id: (0x0123_4567_89AB_CDEF, 0x0FED_CBA9_8765_4321), to: &writer)
+                hops.write(head.authority, head.headers, id: (0x0123_4567_89AB_CDEF, 0x0FED_CBA9_8765_4321), to: &writer)
                 return writer.finish(.none) ?? 0
             }
             let text = String(decoding: room[..<count], as: UTF8.self)
@@ -146,7 +146,7 @@ struct HopTests {
             var room = [UInt8](repeating: 0, count: 1024)
             let count = room.withUnsafeMutableBytes { memory in
                 var writer = HeadWriter(into: memory)
-                hops.write(request, id: (1, 2), to: &writer)
+                hops.write(request.authority, request.headers, id: (1, 2), to: &writer)
                 return writer.needed
             }
             let names = String(decoding: room[..<count], as: UTF8.self).split(separator: "\r\n").map { String($0.prefix { $0 != ":" }) }

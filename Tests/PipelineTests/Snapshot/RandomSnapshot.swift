@@ -36,7 +36,7 @@ struct RandomSnapshot {
 
     private mutating func service() -> TrafficPart.ServiceEntry {
         TrafficPart.ServiceEntry(
-            name: text(), namespace: text(), port: integer(0...65_535), settings: layers(),
+            name: text(), namespace: text(), port: integer(0...65_535), isStream: chance(), settings: layers(),
             route: chance() ? nil : list(0...2) { $0.rule() }, routeName: text(), defaultVersion: chance() ? nil : text(),
             versions: list(0...2) { this in
                 TrafficPart.VersionEntry(name: this.text(), endpoints: this.list(0...2) { $0.endpoint() })

@@ -53,4 +53,18 @@ struct PrometheusTextTests {
         #expect(page.contains(
             #"weft_request_duration_seconds_count{destination="payment",reporter="destination",route="none",source="order",version="none"} 2"#))
     }
+
+    @Test("Raw streams are no requests: they are families of their own, by how they ended")
+    func streams() {
+        let labels = LabelTable()
+        var latency = LatencySnapshot()
+        latency.record(.seconds(1))
+        let key = { (status: UInt16) in
+            CallKey(reporter: .source, source: labels.id("order"), destination: labels.id("db"), status: status, answeredBy: .stream)
+        }
+        let page = text(PrometheusText.series(calls: [key(0): latency, key(403): latency], labels: labels))
+        #expect(page.contains(#"weft_tcp_connections_closed_total{code="403",destination="db",reporter="source",route="none",source="order",version="none"} 1"#))
+        #expect(page.contains(#"weft_tcp_connection_duration_seconds_count{destination="db",reporter="source",route="none",source="order",version="none"} 2"#))
+        #expect(!page.contains("weft_request"))
+    }
 }

@@ -17,7 +17,7 @@ extension ChainHarness {
         context.stats.read().filter { if case .gauge(let amount) = $0.value { amount != 0 } else { false } }.map(\.name)
     }
 
-    /// What the topmost `stats` counted: `source → destination version route status`, and how often.
+    /// What the topmost `stats` counted, streams among it: `source → destination version route status`, and how often.
     public var calls: [String: Int] {
         var calls: [String: Int] = [:]
         for row in context.calls[0].read() {

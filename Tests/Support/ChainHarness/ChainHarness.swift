@@ -45,6 +45,7 @@ public final class ChainHarness {
             case body(String, isLast: Bool)
             case failure(ProxyError)
             case switched([String: String])
+            case connected
             case timer(Int)
         }
         var at: Instant
@@ -113,6 +114,24 @@ public final class ChainHarness {
             slot: started, draw: random.next(), seed: random.next(), now: now)
         exchanges[ObjectIdentifier(exchange)] = exchange
         exchange.run.requestHead(at: now, ended: request.body.isEmpty)
+        perform(exchange)
+        return exchange
+    }
+
+    /// A raw stream comes in: the connection phase, then what happens at once. A refused one is finished, with the reason.
+    public func connect(source: String? = nil, port: Int = 5432) -> HarnessExchange {
+        started += 1
+        let exchange = HarnessExchange(
+            .get("/"), chain: chain, shared: memory, peer: source.map(peer), wayIn: direction == .inbound ? .inbound : .servicePort(0),
+            servicePort: direction == .inbound ? port : 0, slot: started, draw: random.next(), seed: random.next(), now: now)
+        exchange.becomeStream()
+        if case .refuse(let reason) = chain.pointee.admit(Connection(exchange.storage.pointee.connection, now: now)) {
+            exchange.refuse(reason)
+            return exchange
+        }
+        exchange.storage.pointee.connection.pointee.admittedBy = chain.pointee.generation
+        exchanges[ObjectIdentifier(exchange)] = exchange
+        exchange.run.stream(at: now)
         perform(exchange)
         return exchange
     }
@@ -266,6 +285,7 @@ public final class ChainHarness {
         case .switched(let headers):
             exchange.fillResponse(101, headers)
             exchange.run.switched(at: now)
+        case .connected: exchange.run.streamConnected(at: now)
         case .failure(let error):
             exchange.attemptIsOver()
             exchange.run.attemptFailed(error, at: now)
@@ -318,6 +338,7 @@ public final class ChainHarness {
     private func schedule(_ behaviour: UpstreamBehaviour, _ exchange: HarnessExchange, _ attempt: Int) {
         func later(_ what: Event.What, _ delay: Nanoseconds = .zero) { schedule(what, after: delay, exchange, attempt: attempt) }
         switch behaviour {
+        case .answer where exchange.storage.pointee.isStream: later(.connected)
         case .answer(let status, let headers, let body, let delay):
             later(.head(status, headers), delay)
             later(.body(body, isLast: true), delay)

@@ -59,6 +59,25 @@ public final class HarnessExchange {
 
     package var storage: UnsafeMutablePointer<ExchangeStorage> { memory.storage }
 
+    // MARK: Streams
+
+    /// Before it begins.
+    func becomeStream() {
+        connection.pointee.isStream = true
+        pending = []
+        storage.pointee.request.headers.count = 0
+        storage.pointee.request.methodText = .empty
+        storage.pointee.request.path = .empty
+        storage.pointee.request.target = .empty
+        storage.pointee.request.authority = .empty
+    }
+
+    func refuse(_ reason: Reason) {
+        answer.isFinished = true
+        answer.isCut = true
+        answer.reason = reason.string
+    }
+
     // MARK: Heads
 
     private func pin(_ text: String) -> Bytes {
@@ -177,13 +196,13 @@ public final class HarnessExchange {
     }
 
     func cutDownstream() {
-        demand(hasHead, "a cut of an answer that has not begun")
+        demand(hasHead || storage.pointee.isStream, "a cut of an answer that has not begun")
         answer.isCut = true
     }
 
     func openTunnel() {
         demand(attemptOut != 0, "a tunnel without an attempt")
-        sendResponseHead()
+        if !storage.pointee.isStream { sendResponseHead() }
         answer.isTunnel = true
     }
 

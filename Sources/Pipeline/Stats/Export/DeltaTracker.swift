@@ -4,6 +4,8 @@
 /// cut takes all of it. A cut is final; its batch is kept and resent by ``ExportMachine`` until it is acknowledged.
 package struct DeltaTracker: Sendable {
     package static let requestDuration = "weft.request.duration"
+    /// The same of raw streams: how long connections lasted that have ended.
+    package static let streamDuration = "weft.tcp.connection.duration"
 
     private struct SeriesKey: Hashable {
         let name: String
@@ -54,7 +56,8 @@ package struct DeltaTracker: Sendable {
             guard total != old else { continue }
             calls[key] = total
             add(
-                point(total.since(old), attributes(key), now), name: Self.requestDuration, help: "Requests by pair, route and status.",
+                point(total.since(old), attributes(key), now), name: key.answeredBy == .stream ? Self.streamDuration : Self.requestDuration,
+                help: key.answeredBy == .stream ? "TCP connections that have ended, by pair and why." : "Requests by pair, route and status.",
                 &metrics)
         }
         since = now
