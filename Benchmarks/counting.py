@@ -7,6 +7,8 @@ import glob
 import os
 import re
 import shutil
+import socket
+import ssl
 import struct
 import subprocess
 
@@ -99,6 +101,36 @@ def instructions(configs, port, warm=WARM, counted=COUNTED, **load):
     finally:
         for sidecar in reversed(sidecars):
             sidecar.sidecar.stop()
+
+
+def handshakes(config, certs, resumed, warm=20, counted=200):
+    """The cost of one request over a new mTLS connection to a sidecar; signatures and their keys vary, so over many."""
+    sidecar = Counted(config)
+    context = ssl.create_default_context(cafile=f"{certs}/ca.pem")
+    context.check_hostname = False
+    context.load_cert_chain(f"{certs}/order.both.pem")
+    session = None
+
+    def call():
+        nonlocal session
+        with socket.create_connection(("127.0.0.1", at), timeout=harness.LIMIT) as raw, context.wrap_socket(raw, session=session) as connection:
+            if connection.session_reused != (session is not None):
+                raise harness.Failure("a session was not resumed, or one was that should not be")
+            connection.sendall(b"GET /128 HTTP/1.1\r\nhost: payment\r\nconnection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+            if not answer.startswith(b"HTTP/1.1 200 "):
+                raise harness.Failure(f"answered {answer[:200]}")
+            session = connection.session if resumed else None
+    try:
+        at = called_port(sidecar.sidecar)
+        for _ in range(warm):
+            call()
+        sidecar.cut()
+        for _ in range(counted):
+            call()
+        return Cost(max(map(Profile, sidecar.cut()), key=lambda profile: profile.total), counted)
+    finally:
+        sidecar.sidecar.stop()
 
 
 def system_calls(configs, port, counted=COUNTED, **load):

@@ -238,6 +238,19 @@ static inline int weft_tls_chain_times(X509_STORE_CTX *verification, long *from,
     return 1;
 }
 
+/// Lets go of self-signed certificates that a peer with a good chain sent after its leaf: whoever trusts one has it, and each connection
+/// would hold a copy, 4 KiB, for good. One that ends before the leaf stays, so that sessions end with it.
+static inline void weft_tls_drop_roots(X509_STORE_CTX *verification) {
+    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(verification);
+    X509 *leaf = X509_STORE_CTX_get0_cert(verification);
+    for (int index = sent ? sk_X509_num(sent) - 1 : 0; index > 0; index--) {
+        X509 *each = sk_X509_value(sent, index);
+        if (each == leaf || X509_self_signed(each, 0) != 1) continue;
+        if (ASN1_TIME_compare(X509_get0_notAfter(each), X509_get0_notAfter(leaf)) < 0) continue;
+        X509_free(sk_X509_delete(sent, index));
+    }
+}
+
 // MARK: Server names
 
 static inline int weft_tls_set_server_name(SSL *connection, const char *name) { return (int)SSL_set_tlsext_host_name(connection, name); }

@@ -54,12 +54,13 @@ def plain_names(names):
     return dict(zip(names, done.stdout.splitlines())) if done.returncode == 0 else {name: name for name in names}
 
 
-def figure(cost):
+def figure(cost, least=20):
+    """Functions that take fewer than `least` instructions are left out."""
     own = {}
     for (_, name), value in cost.profile.own.items():
         name = name.split("'")[0]
         own[name] = own.get(name, 0) + value / cost.requests
-    own = {name: round(value) for name, value in own.items() if value >= 20}
+    own = {name: round(value) for name, value in own.items() if value >= least}
     names = plain_names(list(own))
     functions = {}
     for name, value in own.items():
@@ -73,7 +74,8 @@ def count(backend, certs):
         costs.update(zip(names, counting.instructions(configs, ports)))
         calls.update(zip(names, counting.system_calls(configs, ports)))
         runs.update(zip(names, counting.runs_of_writes(configs, ports)))
-    return costs, calls, runs
+    handshakes = {f"{kind} handshake": counting.handshakes(harness.called(backend, certs), certs, kind == "resumed") for kind in ("full", "resumed")}
+    return costs, calls, runs, handshakes
 
 
 def judge_mallocs(verdict, backend, certs):
@@ -138,10 +140,10 @@ def check(record=False):
         if missing:
             print(f"SKIPPED: instructions, retains and system calls were not counted, for want of {', '.join(missing)}")
             return verdict
-        costs, calls, runs = count(backend.port, certs)
+        costs, calls, runs, handshakes = count(backend.port, certs)
     for name, cost in costs.items():
         judge_counts(verdict, name, cost, calls[name], runs[name])
-    figures = {name: figure(cost) for name, cost in costs.items()}
+    figures = {name: figure(cost) for name, cost in costs.items()} | {name: figure(cost, least=10_000) for name, cost in handshakes.items()}
     if record:
         with open(RECORDED, "w") as file:
             json.dump({"conditions": conditions(), "figures": figures}, file, indent=1, ensure_ascii=False)
@@ -157,7 +159,7 @@ def check(record=False):
         for key in differing:
             print(f"           {key}: recorded {recorded['conditions'].get(key)}, here {here[key]}")
         for name, value in figures.items():
-            print(f"  note   {name}: {value['instructions']} instructions per exchange, {recorded['figures'][name]['instructions']} recorded there")
+            print(f"  note   {name}: {value['instructions']} instructions per exchange, {recorded['figures'].get(name, {}).get('instructions', 'none')} recorded there")
         print(f"           to record here: {AGAIN}")
     else:
         for name, value in figures.items():

@@ -108,6 +108,7 @@ enum PeerVerification {
             X509_STORE_CTX_set_error(verification, refusal)
             return 0
         }
+        if rules.pinnedRoot == nil { weft_tls_drop_roots(verification) }
         return 1
     }
 

@@ -126,6 +126,26 @@ import Testing
         #expect(try outcome(order, at: server) == .done)
     }
 
+    @Test("Of what a peer sent the intermediates are kept, which other roots may need, and a root only if it ends before the leaf")
+    func keptCertificates() throws {
+        let between = try authority.intermediate(lifetime: 3_600), short = try TestAuthority(lifetime: 600)
+        let server = try TLSContext.server(
+            identity: authority.workload("payment"), trust: [authority.root, short.root], trustDomain: "shop.internal", scope: "inbound")
+        func kept(_ leaf: LocalIdentity, and others: [Certificate]) throws -> Int {
+            var pair = try TLSPair(TLSTests.client(authority, LocalIdentity(key: leaf.key, chain: [leaf.certificate] + others)), server)
+            defer { pair.close() }
+            #expect(pair.handshake().server == .done)
+            #expect(pair.server.peerIdentity?.id.workload?.service == "order")
+            #expect(server.trusts(peerOf: pair.server))
+            return Int(OPENSSL_sk_num(pair.server.connection.flatMap { SSL_get_peer_cert_chain($0) }))
+        }
+        for _ in 0..<2 {  // verified, and known
+            #expect(try kept(authority.workload("order"), and: [authority.root]) == 0)
+            #expect(try kept(between.workload("order"), and: [between.root, authority.root]) == 1)
+            #expect(try kept(short.workload("order"), and: [short.root]) == 1)
+        }
+    }
+
     @Test("A chain is known from its latest beginning until just before its earliest end, the root's included; their number is bounded")
     func bounds() throws {
         let digest = VerifiedChains.Digest((1, 2, 3, 4))
