@@ -20,8 +20,8 @@ package struct Bounds: BitwiseCopyable, Sendable {
     package var detectTime = Nanoseconds.seconds(1)
     /// Time to say goodbye: bytes still wanted out, or the peer's last ones read, before the descriptor goes.
     package var lingerTime = Nanoseconds.seconds(2)
-    /// A host, caller's or endpoint's, that acknowledges nothing: its connections fail, pooled ones and tunnels too. Not below
-    /// `bodyProgressTime`: for the kernel a reader that takes nothing is as good as gone.
+    /// A host, caller's or endpoint's, that acknowledges nothing: its connections fail, pooled ones and idle tunnels too. Not below
+    /// `bodyProgressTime`: for the kernel a reader that takes nothing is as good as gone. In a tunnel it may pause (`Socket.allowPauses`).
     package var deadPeerTime = Nanoseconds.seconds(60)
     /// A caller that half-closes a connection it wanted to keep has most likely left altogether, which TCP does not tell apart: an
     /// answer that begins within this time still reaches one that has not, and the work of one that has ends soon.

@@ -51,6 +51,9 @@ struct Tunnel: BitwiseCopyable {
         if d.pointee.isStream { startCounting() } else { agree() }
         d.pointee.tunnel.isOpen = true
         u.pointee.tunnel.isOpen = true
+        // Who reads a query's answer page by page may take nothing for minutes, and the kernel knows no pause from death while bytes wait.
+        Socket.allowPauses(d.pointee.transport.descriptor)
+        Socket.allowPauses(u.pointee.transport.descriptor)
         // Tunnels live long: they must not use up what requests need.
         u.pointee.leavePool()
         d.pointee.isStalled = false

@@ -87,6 +87,10 @@ package enum Socket {
         _ = weft_set_keep_alive(descriptor, Int32(clamping: probes * step), Int32(clamping: step), Int32(probes))
     }
 
+    /// From here on a peer that acknowledges but takes nothing keeps its connection: Linux counts the user timeout against a closed
+    /// window as well (tcp(7)). Probes of an idle connection go on; bytes to a host that is gone are given up by the kernel, in 15 minutes.
+    package static func allowPauses(_ descriptor: Int32) { _ = weft_set_user_timeout(descriptor, 0) }
+
     package static func localAddress(_ descriptor: Int32) -> SocketAddress? {
         var raw = weft_address()
         return weft_local_address(descriptor, &raw) == 0 ? SocketAddress(raw: raw) : nil

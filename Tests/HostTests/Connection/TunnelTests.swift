@@ -347,6 +347,23 @@ struct TunnelTests {
         #expect(world.isReleased() && world.ended("idle") == 2)
     }
 
+    @Test("A reader may pause for longer than a dead host is waited for")
+    func pause() throws {
+        var bounds = Bounds()
+        bounds.deadPeerTime = .seconds(2)
+        bounds.sendBufferBytes = 4_096
+        let world = try RelayWorld(bounds: bounds) { service, _ in
+            _ = service.readHead()
+            service.send(Echo.agreement)
+            for _ in 0..<64 { service.send([UInt8](repeating: 7, count: 65_536)) }
+            while case let piece = service.readSome(), !piece.isEmpty {}
+        }
+        let paused = try world.connect(receiveBuffer: 4_096)
+        _ = paused.upgrade()
+        usleep(5_000_000)
+        #expect(paused.drain(64 << 16).count == 64 << 16)
+    }
+
     @Test("An idle tunnel holds no buffer: as many as there are leave requests what they need")
     func holdsNothing() throws {
         var bounds = Bounds()
