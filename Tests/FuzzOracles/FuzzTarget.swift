@@ -24,6 +24,9 @@ package struct FuzzTarget: Sendable {
         FuzzTarget("telemetry", inputBytesMax: 1_024) { try TelemetryOracle.check($0) },
         FuzzTarget("push", inputBytesMax: 1_024) { try PushOracle.check($0) },
         FuzzTarget("spelling", inputBytesMax: 256) { try SpellingOracle.check($0) },
+        FuzzTarget("frames", inputBytesMax: 512) { try FramesOracle.check($0) },
+        FuzzTarget("hpack", inputBytesMax: 512) { try HPACKOracle.check($0) },
+        FuzzTarget("firstbytes", inputBytesMax: 512) { try FirstBytesOracle.check($0) },
     ]
 }
 
