@@ -31,6 +31,7 @@ extension ChainRun {
         unsafe x.pointee.state = .descending
         unsafe x.pointee.endpoint = -1
         unsafe x.pointee.endpointIsPeer = false
+        clearSlots()
         if let (error, reason) = unsafe x.pointee.chain.pointee.streams.descend(self, fromEntry: first) {
             return refuseStream(error, because: reason)
         }

@@ -168,10 +168,8 @@ package struct ChainRun {
         unsafe x.pointee.attemptBytesSent = 0
         unsafe x.pointee.holdsResponse = false
         unsafe x.pointee.expiredStage = -1
+        clearSlots()
         let chain = unsafe x.pointee.chain
-        // Most of the stages are entered in this call: their slots are cleared at once.
-        let slots = unsafe chain.pointee.slotStart[Int(x.pointee.reached)]
-        unsafe (x.pointee.slots + slots).initializeMemory(as: UInt8.self, repeating: 0, count: chain.pointee.slotBytes - slots)
         if let (stage, verdict) = unsafe chain.pointee.requestHead.descend(self, from: stage) { return settle(verdict, at: stage) }
         unsafe enter(through: chain.pointee.stageCount - 1)
         guard unsafe x.pointee.endpoint >= 0 else {
@@ -182,6 +180,14 @@ package struct ChainRun {
         if unsafe x.pointee.requestEnded { startTimers() }
         unsafe x.pointee.actions.pointee.push(.startAttempt)
         rearm()
+    }
+
+    /// Zeroes the slots of the stages not yet entered, for whoever goes down: most of them are entered in that call.
+    @inline(__always)
+    func clearSlots() {
+        let chain = unsafe x.pointee.chain
+        let start = unsafe chain.pointee.slotStart[Int(x.pointee.reached)]
+        unsafe (x.pointee.slots + start).initializeMemory(as: UInt8.self, repeating: 0, count: chain.pointee.slotBytes - start)
     }
 
     /// Opens the passes of all stages up to and including `stage`, under the settings that hold now.

@@ -38,9 +38,8 @@ public final class HarnessExchange {
         connection.pointee.peer = peer
         connection.pointee.isTLS = peer != nil
         connection.pointee.servicePort = UInt16(servicePort)
-        memory.storage.initialize(
-            to: ExchangeStorage(
-                chain: chain, actions: shared.actions, connection: connection, memory: memory, pool: shared.pool, random: Random(seed: seed), now: now))
+        memory.begin(chain, actions: shared.actions, connection: connection, pool: shared.pool, now: now)
+        memory.storage.pointee.random = Random(seed: seed)
         run = ChainRun(memory.storage)
         storage.pointee.wayIn = wayIn
         storage.pointee.draw = draw
