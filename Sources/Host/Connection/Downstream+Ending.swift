@@ -132,7 +132,7 @@ extension Downstream {
     func idled() {
         switch d.pointee.state {
         case .sniffing where d.pointee.isStream && worker.w.pointee.acceptsPlaintext: takeStreamInTheClear()
-        case .introducing, .sniffing, .handshaking:
+        case .introducing, .sniffing, .waiting, .handshaking:
             worker.w.pointee.stats.timeouts.increment()
             close()
         case .closing, .lingering: close()

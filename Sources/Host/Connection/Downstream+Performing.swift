@@ -243,7 +243,7 @@ extension Downstream {
             d.pointee.resumesInput = false
             guard d.pointee.canRead || !d.pointee.input.isEmpty else { break }
             worker.w.pointee.loop.runAgain(d.pointee.registration, d.pointee.canRead ? .readable : [])
-        case .open, .closing, .introducing, .sniffing, .handshaking, .lingering, .closed: break
+        case .open, .closing, .introducing, .sniffing, .waiting, .handshaking, .lingering, .closed: break
         }
     }
 }

@@ -49,15 +49,10 @@ extension Downstream {
         opened()
     }
 
+    /// Its first bytes are here: from now on it is a handshake that is waited for.
     private func secureStream() {
-        guard let secured = worker.w.pointee.streamServerTLS?.accept(d.pointee.transport.descriptor) else {
-            worker.w.pointee.stats.handshakeFailures.increment()
-            return close()
-        }
-        d.pointee.transport = secured
-        d.pointee.state = .handshaking
         awaitUntil(worker.w.pointee.bounds.handshakeTime)
-        shakeHands()
+        secure()
     }
 
     // MARK: The stream

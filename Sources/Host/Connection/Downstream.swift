@@ -7,6 +7,8 @@ struct DownstreamStorage {
         case introducing
         /// Waiting for the first byte to tell TLS from plaintext.
         case sniffing
+        /// It is TLS, and others are first (`HandshakeQueue`).
+        case waiting
         case handshaking
         case open
         /// The last answer is on its way out; then the connection closes.
@@ -15,6 +17,9 @@ struct DownstreamStorage {
         /// destroys the answer.
         case lingering
         case closed
+
+        /// Whether it is known if TLS is spoken, and with whom.
+        var isSecureOrPlain: Bool { rawValue >= Self.open.rawValue }
     }
 
     // In the order that leaves no gaps: tens of thousands of these may idle.
@@ -160,6 +165,8 @@ struct Downstream: BitwiseCopyable {
         case .introducing: takeProxyHeader()
         case .sniffing where d.pointee.isStream: sniffStream()
         case .sniffing: sniff()
+        // Until its turn nothing is of interest; who has left by then is found out by the handshake.
+        case .waiting: if worker.w.pointee.loop.isEndingTurn { secure() }
         case .handshaking: shakeHands()
         case .open where d.pointee.tunnel.isOpen: Tunnel(d)?.handle(readiness, of: .caller)
         case .open where d.pointee.isStream: streamIsReady(readiness)
@@ -253,15 +260,25 @@ struct Downstream: BitwiseCopyable {
             }
             worker.w.pointee.stats.plaintextAccepted.increment()
             opened()
-        case .tls:
-            guard let secured = worker.w.pointee.serverTLS?.accept(d.pointee.transport.descriptor) else {
-                worker.w.pointee.stats.handshakeFailures.increment()
-                return close()
-            }
-            d.pointee.transport = secured
-            d.pointee.state = .handshaking
-            shakeHands()
+        case .tls: secure()
         }
+    }
+
+    /// TLS begins, or waits for its turn.
+    func secure() {
+        guard worker.w.pointee.handshakes.takes(d.pointee.registration, on: worker.w.pointee.loop, UnsafeMutableRawPointer(worker.w)) else {
+            worker.w.pointee.stats.handshakesDelayed.increment()
+            d.pointee.state = .waiting
+            return
+        }
+        let tls = d.pointee.isStream ? worker.w.pointee.streamServerTLS : worker.w.pointee.serverTLS
+        guard let secured = tls?.accept(d.pointee.transport.descriptor) else {
+            worker.w.pointee.stats.handshakeFailures.increment()
+            return close()
+        }
+        d.pointee.transport = secured
+        d.pointee.state = .handshaking
+        shakeHands()
     }
 
     func shakeHands() {

@@ -50,6 +50,8 @@ package enum HostLimits {
     package static let drainTime = Nanoseconds.seconds(1)
     /// Chains of older snapshots a loop keeps for exchanges in flight; then connections on the oldest close.
     package static let retiredChainsMax = 64
+    /// TLS handshakes that begin in one turn, each up to a millisecond for which all other connections of the loop wait.
+    static let handshakesPerTurn = 2
     /// Idle connections closed when a newcomer finds no descriptor left.
     static let shedPerExhaustion = 8
     /// Bytes on their way out of one connection; over it the other side of the exchange is not read. With one read on top

@@ -146,5 +146,5 @@ struct DeferredQueue {
         first = 0
     }
 
-    mutating func free() { entries.deallocate() }
+    func free() { entries.deallocate() }
 }

@@ -85,7 +85,7 @@ struct Worker: BitwiseCopyable {
             cutTunnels(ProxyError(.accessRevoked), because: "the mesh takes no plaintext any more") {
                 $0.pointee.isInbound && !$0.pointee.filters.isTLS
             }
-            closeConnections { $0.pointee.isInbound && $0.pointee.state != .sniffing && $0.pointee.state != .introducing && !$0.pointee.filters.isTLS }
+            closeConnections { $0.pointee.isInbound && $0.pointee.state.isSecureOrPlain && !$0.pointee.filters.isTLS }
         }
         reviewTunnels()
         releaseRetiredChains()

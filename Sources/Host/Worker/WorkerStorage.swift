@@ -62,6 +62,8 @@ struct WorkerStorage: ~Copyable {
     var connectionCount = 0
     /// Of these, how many are one end of a tunnel.
     var tunnelCount = 0
+    /// Connections whose handshake begins in a later turn.
+    var handshakes = HandshakeQueue()
     /// Connections with something to send once this turn's events have been looked at, first come first.
     var firstToSettle: UnsafeMutablePointer<DownstreamStorage>?
     var lastToSettle: UnsafeMutablePointer<DownstreamStorage>?
@@ -94,6 +96,7 @@ struct WorkerStorage: ~Copyable {
         blocks.deinitialize(count: 1)
         blocks.deallocate()
         scratch.deallocate()
+        handshakes.free()
         for slot in exchangeSlots { slot.block?.deallocate() }
     }
 
@@ -144,6 +147,7 @@ struct WorkerStats {
     let downstreamRefused: Counter
     let protocolErrors: Counter
     let handshakeFailures: Counter
+    let handshakesDelayed: Counter
     let plaintextAccepted: Counter
     let plaintextRefused: Counter
     let upstreamOpened: Counter
@@ -174,6 +178,8 @@ struct WorkerStats {
         protocolErrors = stats.counter(
             "weft_downstream_protocol_errors_total", "Requests that were no valid HTTP and were refused.", loop: loop)
         handshakeFailures = stats.counter("weft_tls_handshake_failures_total", "TLS handshakes of callers that failed.", loop: loop)
+        handshakesDelayed = stats.counter(
+            "weft_tls_handshakes_delayed_total", "TLS handshakes of callers that began in a later turn of the loop, because others were first.", loop: loop)
         plaintextAccepted = stats.counter("weft_plaintext_accepted_total", "Plaintext connections let in (permissive).", loop: loop)
         plaintextRefused = stats.counter("weft_plaintext_refused_total", "Plaintext connections refused (strict).", loop: loop)
         upstreamOpened = stats.counter("weft_upstream_connections_total", "Connections opened to endpoints.", loop: loop)

@@ -78,11 +78,10 @@ struct ByteTests {
                 let caller = try world.connect()
                 caller.send("POST /\(count)/\(way) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
                 let stream = HTTP1Answer(caller.readAll())
-                if count == bytes.count {
-                    #expect(stream.status == 200 && stream.isWhole && stream.body == "hello", "\(way) after \(count)")
-                } else {
-                    #expect(stream.status == 200 && !stream.isWhole || [502, 503].contains(stream.status) && stream.isWhole, "\(way) after \(count): \(stream)")
-                }
+                let isWhole = stream.status == 200 && stream.isWhole && stream.body == "hello"
+                let isCut = stream.status == 200 && !stream.isWhole || [502, 503].contains(stream.status) && stream.isWhole
+                // On a busy machine a reset overtakes even the last bytes.
+                #expect(count == bytes.count ? isWhole || way == "reset" && isCut : isCut, "\(way) after \(count): \(stream)")
             }
         }
         #expect(world.isReleased())

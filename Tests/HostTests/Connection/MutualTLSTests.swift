@@ -111,6 +111,23 @@ struct MutualTLSTests {
         #expect(untrusted.server.connections == 0 && other.server.connections == 0)
     }
 
+    @Test("Of many handshakes at once a few begin per turn, and all come to their end; callers that leave while they wait cost nothing")
+    func storm() throws {
+        let authority = try TestAuthority()
+        let pair = try MeshPair(caller: authority.workload("order"), authority: authority)
+        for _ in 0..<20 {
+            let passing = try RawConnection(to: pair.called.addresses.inbound!)
+            passing.send([22, 3, 1, 0, 200])
+            passing.close()
+        }
+        let callers = try (0..<40).map { _ in try RawConnection(to: pair.calling.addresses.proxy!) }
+        for caller in callers { caller.send("GET http://payment.weft/ HTTP/1.1\r\nHost: payment.weft\r\n\r\n") }
+        #expect(callers.allSatisfy { $0.readHead().hasPrefix("HTTP/1.1 200") })
+        let delayed = pair.called.context.stats.read().first { $0.name == "weft_tls_handshakes_delayed_total" }?.value
+        guard case .counter(let count)? = delayed else { return #expect(Bool(false), "not counted") }
+        #expect(count > 0)
+    }
+
     @Test("Plaintext on a strict port gets not one byte")
     func plaintext() throws {
         let authority = try TestAuthority()
