@@ -27,7 +27,7 @@ extension RawConnection {
         let early = takeBuffered()
         if !early.isEmpty { return early }
         var piece = [UInt8](repeating: 0, count: 65_536)
-        let count = recv(descriptor, &piece, piece.count, 0)
+        let count = receive(&piece, piece.count)
         return count > 0 ? Array(piece[..<count]) : []
     }
 
@@ -37,7 +37,7 @@ extension RawConnection {
     func ending() -> Ending {
         var piece = [UInt8](repeating: 0, count: 65_536)
         while true {
-            let count = recv(descriptor, &piece, piece.count, 0)
+            let count = receive(&piece, piece.count)
             if count == 0 { return .finished }
             if count < 0 { return errno == EAGAIN ? .timedOut : .reset }
         }

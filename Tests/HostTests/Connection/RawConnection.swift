@@ -7,10 +7,11 @@ import WeftTesting
 
 /// A blocking socket with a timeout, for tests that say every byte themselves.
 final class RawConnection: @unchecked Sendable {
-    // One thread at a time uses it.
     let descriptor: Int32
+    // One thread at a time reads.
     private var buffer: [UInt8] = []
-    private var isOpen = true
+    /// Calls that are under way on other threads, and whether the last of them closes: its number is another's the moment it is free.
+    private let use = Mutex((calls: 0, isClosed: false))
 
     init(_ descriptor: Int32) {
         self.descriptor = descriptor
@@ -51,16 +52,41 @@ final class RawConnection: @unchecked Sendable {
     func send(_ bytes: [UInt8]) -> Bool {
         var sent = 0
         while sent < bytes.count {
-            let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL)) }
+            let count = call { descriptor in
+                bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL)) }
+            }
             guard count > 0 else { return false }
             sent += count
         }
         return true
     }
 
+    /// As recv(2).
+    func receive(_ piece: inout [UInt8], _ count: Int) -> Int { call { recv($0, &piece, count, 0) } }
+
+    /// -1 once it is closed.
+    private func call(_ body: (Int32) -> Int) -> Int {
+        let isOpen = use.withLock { use in
+            if !use.isClosed { use.calls += 1 }
+            return !use.isClosed
+        }
+        guard isOpen else {
+            errno = EBADF
+            return -1
+        }
+        let result = body(descriptor)
+        let code = errno
+        use.withLock { use in
+            use.calls -= 1
+            if use.isClosed, use.calls == 0 { Glibc.close(descriptor) }
+        }
+        errno = code
+        return result
+    }
+
     private func more() -> Bool {
         var piece = [UInt8](repeating: 0, count: 65_536)
-        let count = recv(descriptor, &piece, piece.count, 0)
+        let count = receive(&piece, piece.count)
         guard count > 0 else { return false }
         buffer += piece[..<count]
         return true
@@ -99,7 +125,7 @@ final class RawConnection: @unchecked Sendable {
         buffer.removeFirst(got)
         var piece = [UInt8](repeating: 0, count: 1 << 18)
         while got < count {
-            let read = recv(descriptor, &piece, min(piece.count, count - got), 0)
+            let read = receive(&piece, min(piece.count, count - got))
             guard read > 0 else { break }
             piece.withUnsafeBufferPointer { for index in 0..<read { sum &+= UInt64($0[index]) } }
             got += read
@@ -123,18 +149,21 @@ final class RawConnection: @unchecked Sendable {
         return String(decoding: buffer[..<count], as: UTF8.self)
     }
 
-    func finishWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
+    func finishWriting() { _ = call { Int(shutdown($0, Int32(SHUT_WR))) } }
 
     func close() {
-        guard isOpen else { return }
-        isOpen = false
-        Glibc.close(descriptor)
+        use.withLock { use in
+            guard !use.isClosed else { return }
+            use.isClosed = true
+            // Whoever is in a call comes back from it, and closes.
+            _ = use.calls == 0 ? Glibc.close(descriptor) : shutdown(descriptor, Int32(SHUT_RDWR))
+        }
     }
 
     /// The peer gets a reset.
     func reset() {
         var option = linger(l_onoff: 1, l_linger: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        _ = call { Int(setsockopt($0, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))) }
         close()
     }
 }
