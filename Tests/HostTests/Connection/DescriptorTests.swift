@@ -1,6 +1,5 @@
 import Glibc
 import Pipeline
-import Synchronization
 import Testing
 
 @testable import Host
@@ -13,7 +12,7 @@ private final class HoardingRouter: DestinationResolver {
         init(_ fields: inout ConfigFields) {}
     }
 
-    private static let hoard = Mutex<[Int32]>([])
+    private static let hoard = Lock<[Int32]>([])
 
     init(_ config: Config, _ stage: inout StageSetup) {}
 
@@ -50,7 +49,7 @@ private final class HoardingRouter: DestinationResolver {
     }
 
     /// Of the connections that the loop needs.
-    static let ports = Mutex<Set<UInt16>>([])
+    static let ports = Lock<Set<UInt16>>([])
 }
 
 @Suite("Out of descriptors", .serialized)

@@ -132,7 +132,7 @@ struct HopTests {
 
     private final class Rounds: Sendable {
         let value = Atomic<Int>(0)
-        let target = Mutex<SocketAddress?>(nil)
+        let target = Lock<SocketAddress?>(nil)
     }
 
     @Test("A long path in another spelling is forwarded as it was matched, even while others come by", arguments: [100, 5_000, 15_000])

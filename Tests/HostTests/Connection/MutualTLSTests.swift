@@ -1,5 +1,4 @@
 import Pipeline
-import Synchronization
 import Testing
 
 @testable import Host
@@ -14,7 +13,7 @@ final class MeshPair {
     let heads = Shared()
 
     final class Shared: Sendable {
-        private let list = Mutex<[String]>([])
+        private let list = Lock<[String]>([])
         func withLock<Result>(_ body: (inout [String]) -> Result) -> Result { list.withLock { body(&$0) } }
     }
 

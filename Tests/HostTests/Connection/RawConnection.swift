@@ -1,5 +1,6 @@
 import CPlatform
 import Glibc
+import Pipeline
 import Synchronization
 import WeftTesting
 
@@ -11,7 +12,7 @@ final class RawConnection: @unchecked Sendable {
     // One thread at a time reads.
     private var buffer: [UInt8] = []
     /// Calls that are under way on other threads, and whether the last of them closes: its number is another's the moment it is free.
-    private let use = Mutex((calls: 0, isClosed: false))
+    private let use = Lock((calls: 0, isClosed: false))
 
     init(_ descriptor: Int32) {
         self.descriptor = descriptor

@@ -1,6 +1,5 @@
 import Glibc
 import Pipeline
-import Synchronization
 import Testing
 import WeftTesting
 
@@ -73,7 +72,7 @@ struct StreamTests {
 
     @Test("A service that finishes first still hears its caller out")
     func serviceFirst() throws {
-        let heard = Mutex("")
+        let heard = Lock("")
         let world = try StreamWorld { service, _ in
             service.send("bye")
             service.finishWriting()
@@ -92,7 +91,7 @@ struct StreamTests {
     func large() throws {
         let size = 10 << 20
         let piece = (0..<(1 << 16)).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-        let arrived = Mutex(0)
+        let arrived = Lock(0)
         let world = try StreamWorld { service, _ in
             RawServer.spawn { for _ in 0..<(size / piece.count) { service.send(piece) } }
             let got = service.drain(size)
@@ -294,7 +293,7 @@ struct StreamTests {
 
     @Test("A reset passes on, in both directions", arguments: [true, false])
     func reset(byCaller: Bool) throws {
-        let ending = Mutex<RawConnection.Ending?>(nil)
+        let ending = Lock<RawConnection.Ending?>(nil)
         let world = try StreamWorld { service, _ in
             service.send("x")
             _ = service.read(1)

@@ -1,6 +1,5 @@
 import Filters
 import Pipeline
-import Synchronization
 
 @testable import Host
 
@@ -15,7 +14,7 @@ final class StreamWorld {
     private let services: [TrafficPart.ServiceEntry]
 
     final class Lines: Sendable {
-        private let list = Mutex<[String]>([])
+        private let list = Lock<[String]>([])
         var all: [String] { list.withLock { $0 } }
         func add(_ line: String) { list.withLock { $0.append(line) } }
     }

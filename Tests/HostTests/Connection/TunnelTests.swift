@@ -9,7 +9,7 @@ import WeftTesting
 struct TunnelTests {
     @Test("An upgrade goes through as the service and the caller said it, each hop naming it anew; then bytes go both ways")
     func opens() throws {
-        let head = Mutex("")
+        let head = Lock("")
         let world = try RelayWorld { service, number in
             let seen = service.readHead()
             head.withLock { $0 = seen }
@@ -62,7 +62,7 @@ struct TunnelTests {
 
     @Test("A request behind a refused upgrade is never served, wherever reads cut the bytes", arguments: [0, 1, 7, -1])
     func smuggled(cut: Int) throws {
-        let paths = Mutex<[String]>([])
+        let paths = Lock<[String]>([])
         let world = try RelayWorld { service, _ in
             while case let head = service.readHead(), !head.isEmpty {
                 paths.withLock { $0.append(String(head.split(separator: " ")[1])) }
@@ -153,7 +153,7 @@ struct TunnelTests {
         let size = 10 << 20
         let piece = (0..<(1 << 16)).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         let expected = piece.reduce(UInt64(0)) { $0 &+ UInt64($1) } &* UInt64(size / piece.count)
-        let arrived = Mutex<(Int, UInt64)?>(nil)
+        let arrived = Lock<(Int, UInt64)?>(nil)
         let world = try RelayWorld(bounds: bounds) { service, _ in
             _ = service.readHead()
             service.send(Echo.agreement)
@@ -218,7 +218,7 @@ struct TunnelTests {
 
     @Test("A reset passes on", arguments: [true, false])
     func reset(byCaller: Bool) throws {
-        let ending = Mutex<RawConnection.Ending?>(nil)
+        let ending = Lock<RawConnection.Ending?>(nil)
         let world = try RelayWorld { service, _ in
             _ = service.readHead()
             service.send(Echo.agreement + "x")
@@ -480,7 +480,7 @@ struct SecureTunnelTests {
 
     @Test("A reset passes two sidecars, in either direction", arguments: [true, false])
     func reset(byCaller: Bool) throws {
-        let ending = Mutex<RawConnection.Ending?>(nil)
+        let ending = Lock<RawConnection.Ending?>(nil)
         let pair = try Self.pair { service, _ in
             _ = service.readHead()
             service.send(Echo.agreement + "x")

@@ -1,7 +1,6 @@
 import Filters
 import Glibc
 import Pipeline
-import Synchronization
 import WeftTesting
 
 @testable import Host
@@ -122,7 +121,7 @@ final class SidecarWorld {
 
 /// What a sidecar logged.
 final class Lines: Sendable {
-    private let all = Mutex<[String]>([])
+    private let all = Lock<[String]>([])
 
     func add(_ line: String) { all.withLock { $0.append(line) } }
     func contain(_ text: String) -> Bool { all.withLock { $0.contains { $0.contains(text) } } }

@@ -1,6 +1,5 @@
 import Glibc
 import Pipeline
-import Synchronization
 import Testing
 
 @testable import Host
@@ -111,7 +110,7 @@ import Testing
 
     @Test("Forty thousand messages from four threads arrive, each thread's in order")
     func mailbox() throws {
-        let received = Mutex<[[Int]]>(Array(repeating: [], count: 4))
+        let received = Lock<[[Int]]>(Array(repeating: [], count: 4))
         let thread = try LoopThread(name: "test", prepare: { _ in })
         let posters = try (0..<4).map { poster in
             try LoopThread(
@@ -141,7 +140,7 @@ import Testing
 
     @Test("A signal that is blocked arrives as an event")
     func signal() throws {
-        let received = Mutex<[Int32]>([])
+        let received = Lock<[Int32]>([])
         let thread = try LoopThread(name: "signals", prepare: { loop in
             Signals.block([SIGUSR2])
             let signals = try! Signals([SIGUSR2], on: loop) { number in

@@ -1,6 +1,5 @@
 import Glibc
 import Pipeline
-import Synchronization
 import Testing
 
 @testable import Host
@@ -20,8 +19,8 @@ import Testing
 
     @Test("Out of descriptors, callers get a clean close, the loop does not spin, and service resumes with the first free one")
     func exhausted() throws {
-        let address = Mutex<SocketAddress?>(nil)
-        let seen = Mutex(Seen())
+        let address = Lock<SocketAddress?>(nil)
+        let seen = Lock(Seen())
         // A thread with a descriptor table of its own, so that no other test feels the want.
         let thread = try LoopThread(name: "exhausted", prepare: { loop in
             #expect(Self.takeOwnDescriptors() == 0)
