@@ -165,7 +165,8 @@ struct Downstream: BitwiseCopyable {
         case .introducing: takeProxyHeader()
         case .sniffing where d.pointee.isStream: sniffStream()
         case .sniffing: sniff()
-        // Until its turn nothing is of interest; who has left by then is found out by the handshake.
+        // Until its turn nothing is of interest but that nobody is left.
+        case .waiting where readiness.intersection([.hungUp, .failed]) != []: close()
         case .waiting: if worker.w.pointee.loop.isEndingTurn { secure() }
         case .handshaking: shakeHands()
         case .open where d.pointee.tunnel.isOpen: Tunnel(d)?.handle(readiness, of: .caller)

@@ -6,7 +6,7 @@ import Pipeline
 /// tenth of a second. And connections that begin one by one do not move in step: where all are at the same point of their handshakes,
 /// none has a ticket yet for those that come next.
 struct HandshakeQueue {
-    /// Each at most once; those of connections that have closed meanwhile lead nowhere.
+    /// Each connection at most once; those that have closed meanwhile are passed over.
     private var waiting = DeferredQueue(capacity: 16)
     private var turn = Instant.zero
     private var begun = 0
@@ -32,6 +32,8 @@ struct HandshakeQueue {
         let w = context.assumingMemoryBound(to: WorkerStorage.self)
         var left = HostLimits.handshakesPerTurn
         while left > 0, let next = w.pointee.handshakes.waiting.popFirst() {
+            // Who has left must not use up the time of those who still wait: in a storm that would be all of it.
+            guard w.pointee.loop.isRegistered(next.registration) else { continue }
             w.pointee.loop.runAgain(next.registration, .readable)
             left -= 1
         }

@@ -102,6 +102,9 @@ package struct EventLoop: BitwiseCopyable {
         if detaching { _ = weft_epoll_remove(storage.pointee.epoll, descriptor) }
     }
 
+    /// Whether callbacks may still come from it.
+    func isRegistered(_ registration: Registration) -> Bool { storage.pointee.slots.find(registration) != nil }
+
     /// Calls the registration's callback once more at the end of this turn: for one that stopped before `.wouldBlock` so that
     /// others get their turn, and would otherwise wait for an edge that never comes.
     package func runAgain(_ registration: Registration, _ readiness: Readiness) {

@@ -284,6 +284,7 @@ package struct ExchangeMemory: BitwiseCopyable {
             to: ExchangeStorage(
                 chain: chain, actions: actions, connection: connection, memory: self, pool: pool, random: Random(seed: 0), now: now))
     }
+
     /// What a slot holds before its pass means nothing; in debug builds something that no filter could live with.
     private func poisonSlots() -> Bool {
         unsafe slots.initializeMemory(as: UInt8.self, repeating: 0xA5, count: Self.slotBytesMax)

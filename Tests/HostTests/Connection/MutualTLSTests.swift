@@ -114,10 +114,10 @@ struct MutualTLSTests {
     func storm() throws {
         let authority = try TestAuthority()
         let pair = try MeshPair(caller: authority.workload("order"), authority: authority)
-        for _ in 0..<20 {
+        for number in 0..<20 {
             let passing = try RawConnection(to: pair.called.addresses.inbound!)
             passing.send([22, 3, 1, 0, 200])
-            passing.close()
+            if number % 2 == 0 { passing.close() } else { passing.reset() }
         }
         let callers = try (0..<40).map { _ in try RawConnection(to: pair.calling.addresses.proxy!) }
         for caller in callers { caller.send("GET http://payment.weft/ HTTP/1.1\r\nHost: payment.weft\r\n\r\n") }

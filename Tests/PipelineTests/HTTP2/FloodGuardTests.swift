@@ -48,7 +48,7 @@ struct FloodGuardTests {
     func healthy() {
         var guardian = FloodGuard()
         var now = Self.start
-        for second in 0..<3_600 {
+        for _ in 0..<3_600 {
             for call in 0..<100 {
                 for _ in 0..<10 { guardian.sentData() }
                 check(guardian.admitsUpdate() && guardian.admitsUpdate())
@@ -57,7 +57,6 @@ struct FloodGuardTests {
                 if call % 50 == 0 { check(guardian.admits(.emptyData, at: now) && guardian.admits(.ignored, at: now)) }
                 now = now + .milliseconds(10)
             }
-            _ = second
         }
     }
 }
