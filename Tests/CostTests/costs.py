@@ -70,6 +70,8 @@ def figure(cost, least=20):
 
 def count(backend, certs):
     costs, calls, runs = {}, {}, {}
+    for names, configs, ports in counting.stream_topologies(backend, certs):
+        costs.update(zip(names, counting.instructions(configs, ports, rounds=counting.StreamRounds)))
     for names, configs, ports in counting.topologies(backend, certs):
         costs.update(zip(names, counting.instructions(configs, ports)))
         calls.update(zip(names, counting.system_calls(configs, ports)))
@@ -80,8 +82,9 @@ def count(backend, certs):
 
 def judge_mallocs(verdict, backend, certs):
     """At full speed, so it needs no other tool."""
-    for names, configs, ports in counting.topologies(backend, certs):
-        for name, (in_openssl, others) in zip(names, counting.mallocs(configs, ports)):
+    kinds = [(counting.topologies, {}), (counting.stream_topologies, {"rounds": counting.StreamRounds})]
+    for (names, configs, ports), load in [(topology, load) for topologies, load in kinds for topology in topologies(backend, certs)]:
+        for name, (in_openssl, others) in zip(names, counting.mallocs(configs, ports, **load)):
             note = f" (OpenSSL's own: {in_openssl:.2f})" if in_openssl >= NOTHING else ""
             verdict.hold(others < NOTHING, f"{name}: {others:.4f} mallocs per exchange at full speed, 0 wanted{note}")
 
@@ -95,7 +98,7 @@ class Verdict:
         self.failures += not condition
 
 
-def judge_counts(verdict, name, cost, calls, runs):
+def judge_objects(verdict, name, cost):
     for what, table in (("mallocs", cost.mallocs), ("retains and releases", cost.retains)):
         total = sum(table.values())
         verdict.hold(total < NOTHING, f"{name}: {total:.3f} {what} per exchange, 0 wanted")
@@ -103,6 +106,9 @@ def judge_counts(verdict, name, cost, calls, runs):
             names = plain_names(list(table))
             for key, value in sorted(table.items(), key=lambda row: -row[1])[:10]:
                 print(f"           {value:6.3f}  {names[key]}")
+
+
+def judge_counts(verdict, name, cost, calls, runs):
     waits = calls.get("epoll_wait", 0) + calls.get("epoll_pwait", 0)
     others = sum(value for key, value in calls.items() if key not in ("epoll_wait", "epoll_pwait"))
     listed = ", ".join(f"{key} {value:.2f}" for key, value in sorted(calls.items(), key=lambda row: -row[1]) if value >= 0.01)
@@ -142,7 +148,9 @@ def check(record=False):
             return verdict
         costs, calls, runs, handshakes = count(backend.port, certs)
     for name, cost in costs.items():
-        judge_counts(verdict, name, cost, calls[name], runs[name])
+        judge_objects(verdict, name, cost)
+        if name in calls:
+            judge_counts(verdict, name, cost, calls[name], runs[name])
     figures = {name: figure(cost) for name, cost in costs.items()} | {name: figure(cost, least=10_000) for name, cost in handshakes.items()}
     if record:
         with open(RECORDED, "w") as file:

@@ -25,6 +25,7 @@ package struct FuzzTarget: Sendable {
         FuzzTarget("push", inputBytesMax: 1_024) { try PushOracle.check($0) },
         FuzzTarget("spelling", inputBytesMax: 256) { try SpellingOracle.check($0) },
         FuzzTarget("frames", inputBytesMax: 512) { try FramesOracle.check($0) },
+        FuzzTarget("streams", inputBytesMax: 1_024) { try StreamsOracle.check($0) },
         FuzzTarget("hpack", inputBytesMax: 512) { try HPACKOracle.check($0) },
         FuzzTarget("firstbytes", inputBytesMax: 512) { try FirstBytesOracle.check($0) },
     ]

@@ -21,7 +21,7 @@ extension Loopback {
                 var names: [String] = []
                 order = try mesh.add("order", outbound: ["inventory", "payment"])
                 if let python = Programs.find("python3") {
-                    let port = try Self.freePort()
+                    let port = try BlockingListener.freePort()
                     backends.append(
                         try MeshProcess("http.server", [python, "-m", "http.server", "--bind", "127.0.0.1", "\(port)", "--directory", root], in: mesh.folder))
                     try mesh.add("inventory", at: SocketAddress("127.0.0.1:\(port)")!)
@@ -30,7 +30,7 @@ extension Loopback {
                     print("SKIPPED: python3 is not installed: no Python backend")
                 }
                 if let nginx = Programs.find("nginx") {
-                    let port = try Self.freePort()
+                    let port = try BlockingListener.freePort()
                     let here = try mesh.folder.makeFolder("nginx")
                     let config = try mesh.folder.write(
                         """
@@ -54,12 +54,6 @@ extension Loopback {
                         throw LoopbackMesh.Failure("\(name) does not answer: \(backends)\n\(mesh.diary)")
                     }
                 }
-            }
-
-            private static func freePort() throws -> UInt16 {
-                let listener = try BlockingListener(at: SocketAddress("127.0.0.1:0")!, "port") { $0.finish() }
-                defer { listener.stop() }
-                return listener.address.port
             }
 
             deinit { backends.forEach { $0.kill() } }

@@ -137,10 +137,10 @@ extension Plane {
         let figures = totals.figures(over: window, at: loop.now) { wanted($0) ? self.pair($0) : nil }
         var recent: [Pair: [String: UInt64]] = [:]
         for (status, figure) in totals.figures(over: window, at: loop.now, by: { wanted($0) ? PairStatus(pair: self.pair($0), code: $0.code) : nil }) {
-            recent[status.pair, default: [:]]["\(status.code)"] = figure.calls
+            recent[status.pair, default: [:]][CallCode.text(status.code)] = figure.calls
         }
         var statuses: [Pair: [String: UInt64]] = [:]
-        for (series, latency) in totals.all where wanted(series) { statuses[pair(series), default: [:]]["\(series.code)", default: 0] += latency.count }
+        for (series, latency) in totals.all where wanted(series) { statuses[pair(series), default: [:]][CallCode.text(series.code), default: 0] += latency.count }
         let connections = totals.connections.open(at: loop.now)
         let order = { (a: Pair, b: Pair) in
             (a.source, a.destination, a.version, a.route, (a.isSource ? 0 : 1) + (a.isStream ? 2 : 0))

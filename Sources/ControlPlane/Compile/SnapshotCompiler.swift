@@ -59,10 +59,8 @@ package struct SnapshotCompiler: Sendable {
             // Plaintext is spoken to nobody under strict mTLS, so nobody is told where it could be.
             let isStrict = Self.mtls(of: service, mesh) == .strict
             let usable = (byService[service.key] ?? []).filter { $0.hasSidecar || !isStrict }
-            let ports = (service.httpPort.map { [($0, false)] } ?? []) + service.tcpPorts.map { ($0, true) }
-            return ports.map { port, isStream in
-                (service.key, Self.entry(service, port, isStream: isStream, routes[service.key], usable))
-            }
+            let ports = (service.httpPort.map { [($0, service.httpProtocol)] } ?? []) + service.tcpPorts.map { ($0, .tcp) }
+            return ports.map { port, spoken in (service.key, Self.entry(service, port, spoken, routes[service.key], usable)) }
         }
     }
 
@@ -133,7 +131,8 @@ package struct SnapshotCompiler: Sendable {
     private func traffic(_ workload: TrafficPart.WorkloadRef, _ own: ServiceResource?) -> TrafficPart {
         TrafficPart(
             workload: workload, inboundSettings: Self.layers(own?.inboundSettings, own?.identity),
-            services: reachable(own), deniesEgress: (mesh?.egress ?? .deny) == .deny)
+            services: reachable(own), deniesEgress: (mesh?.egress ?? .deny) == .deny,
+            applicationProtocol: own?.httpProtocol ?? .http)
     }
 
     /// What the workload may know of, and what routes of it lead to.
@@ -148,13 +147,13 @@ package struct SnapshotCompiler: Sendable {
     }
 
     private static func entry(
-        _ service: ServiceResource, _ port: Int, isStream: Bool, _ route: RouteResource?, _ endpoints: [RegisteredEndpoint]
+        _ service: ServiceResource, _ port: Int, _ spoken: PortProtocol, _ route: RouteResource?, _ endpoints: [RegisteredEndpoint]
     ) -> TrafficPart.ServiceEntry {
         TrafficPart.ServiceEntry(
-            name: service.key.name, namespace: service.namespace, port: port, isStream: isStream, settings: layers(service.settings, service.identity),
+            name: service.key.name, namespace: service.namespace, port: port, protocol: spoken, settings: layers(service.settings, service.identity),
             route: route.map { route in route.rules.enumerated().map { rule($0.element, number: $0.offset, of: route) } },
             routeName: route?.key.name ?? "", defaultVersion: service.defaultVersion,
-            versions: versions(of: service, route, endpoints.filter { $0.address(of: port, isStream: isStream) != nil }, port, isStream: isStream))
+            versions: versions(of: service, route, endpoints.filter { $0.address(of: port, isStream: spoken == .tcp) != nil }, port, isStream: spoken == .tcp))
     }
 
     private static func rule(_ rule: RouteRule, number: Int, of route: RouteResource) -> TrafficPart.RuleEntry {

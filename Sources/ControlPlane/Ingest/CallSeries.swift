@@ -10,7 +10,7 @@ package struct CallSeries: Hashable, Sendable {
     package var destination: String
     package var version: String
     package var route: String
-    /// The status the caller saw; 0 if it went away before there was one.
+    /// The status the caller saw, or `CallCode` of a gRPC status; 0 if it went away before there was one.
     package var code: UInt16
     package var answeredBy: CallKey.Answerer
 
@@ -30,14 +30,17 @@ package struct CallSeries: Hashable, Sendable {
     /// What a caller did not get because of the service or the mesh: any 5xx, and whatever the mesh refused in the service's place.
     /// A service's own 4xx is what it has to say.
     /// Raw streams know no success.
-    var isFailure: Bool { answeredBy != .stream && code >= (answeredBy == .mesh ? 400 : 500) }
+    var isFailure: Bool {
+        if let status = CallCode.grpc(code) { return answeredBy == .mesh ? status != .ok : status.isFailure }
+        return answeredBy != .stream && code >= (answeredBy == .mesh ? 400 : 500)
+    }
 
     /// A label, in bytes.
     package static let labelBytesMax = 200
 
     /// Labels are names of resources: short, and without control characters.
     var isValid: Bool {
-        code < 600
+        CallCode.isValid(code)
             && [source, destination, version, route].allSatisfy { label in
                 !label.isEmpty && label.utf8.count <= CallSeries.labelBytesMax && label.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
             }
@@ -46,7 +49,7 @@ package struct CallSeries: Hashable, Sendable {
     /// Where calls go that may have no series of their own: source, reporter, the class of the code and who answered are kept.
     var overflow: CallSeries {
         CallSeries(
-            reporter: reporter, source: source, destination: "other", version: "other", route: "other", code: code / 100 * 100,
+            reporter: reporter, source: source, destination: "other", version: "other", route: "other", code: CallCode.folded(code),
             answeredBy: answeredBy)
     }
 

@@ -68,11 +68,15 @@ extension CallSeries {
     fileprivate init?(_ attributes: [OTLP.Attribute]) {
         var texts: [String: String] = [:]
         var code: Int64?
+        var grpc: Int64?
         for attribute in attributes {
             switch (attribute.key, attribute.value) {
             case ("code", .int(let number)):
                 guard code == nil else { return nil }
                 code = number
+            case (CallCode.grpcKey, .int(let number)):
+                guard grpc == nil, (0...16).contains(number) else { return nil }
+                grpc = number
             case (let key, .string(let text)):
                 guard texts.updateValue(text, forKey: key) == nil else { return nil }
             default: continue
@@ -81,6 +85,7 @@ extension CallSeries {
         guard let code, (0...599).contains(code), code == 0 || code >= 100,
             let source = texts["source"], let destination = texts["destination"], let version = texts["version"], let route = texts["route"]
         else { return nil }
+        guard grpc == nil || code == 200 else { return nil }
         let reporter: Reporter
         switch texts["reporter"] {
         case "source": reporter = .source
@@ -95,7 +100,7 @@ extension CallSeries {
             answeredBy = known
         }
         self.init(
-            reporter: reporter, source: source, destination: destination, version: version, route: route, code: UInt16(code),
-            answeredBy: answeredBy)
+            reporter: reporter, source: source, destination: destination, version: version, route: route,
+            code: grpc.map { CallCode.of(GRPCStatus(rawValue: UInt8($0))) } ?? UInt16(code), answeredBy: answeredBy)
     }
 }

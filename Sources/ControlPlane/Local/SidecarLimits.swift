@@ -44,6 +44,8 @@ package struct SidecarLimits: ConfigRecord {
         let sendBuffer: ByteCount? = fields.read(
             "sendBuffer", "Of each connection in the kernel; left out, the kernel tunes it.", .in(ByteCount(1 << 10)...ByteCount(1 << 30)))
         if let sendBuffer { bounds.sendBufferBytes = Int32(clamping: sendBuffer.count) }
+        bounds.takesWebSocketStreams = fields.read(
+            "webSocketStreams", default: bounds.takesWebSocketStreams, "Whether callers may open WebSockets on streams of HTTP/2 (RFC 8441).")
         self.bounds = bounds
     }
 }

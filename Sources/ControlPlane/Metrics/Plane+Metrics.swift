@@ -80,8 +80,7 @@ extension Plane {
                 StatsRegistry.Label("reporter", call.reporter == .source ? "source" : "destination"),
                 StatsRegistry.Label("source", call.source), StatsRegistry.Label("destination", call.destination),
                 StatsRegistry.Label("version", call.version), StatsRegistry.Label("route", call.route),
-                StatsRegistry.Label("code", "\(call.code)"),
-            ]
+            ] + CallCode.labels(call.code)
             guard call.answeredBy != .stream else {
                 counter(StreamSeries.closed.name, StreamSeries.closed.help, latency.count, pair)
                 series.append(

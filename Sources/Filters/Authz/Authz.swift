@@ -53,7 +53,7 @@ package final class Authz: ConnectionFilter, RequestHeadFilter, StreamFilter, Re
     package func onConnection(_ connection: borrowing Connection) -> ConnectionVerdict {
         guard isInbound, connection.isStream else { return .next }
         let decision = table.decide(
-            AccessTable.Call(peer: connection.source.peer, port: connection.storage.pointee.servicePort, method: nil, path: nil))
+            AccessTable.Call(peer: connection.source.peer, port: port(of: connection.storage), method: nil, path: nil))
         return decide(decision, again: connection.isAskedAgain)
     }
 
@@ -100,10 +100,13 @@ package final class Authz: ConnectionFilter, RequestHeadFilter, StreamFilter, Re
     }
 
     private func decide(_ exchange: borrowing Exchange) -> AccessTable.Decision {
-        let port = exchange.storage.pointee.connection.pointee.servicePort
-        return table.decide(
+        table.decide(
             AccessTable.Call(
-                peer: exchange.source.peer, port: port > 0 ? port : ownPort, method: exchange.storage.pointee.request.methodText,
+                peer: exchange.source.peer, port: port(of: exchange.storage.pointee.connection), method: exchange.storage.pointee.request.methodText,
                 path: exchange.storage.pathNow))
+    }
+
+    private func port(of connection: UnsafeMutablePointer<ConnectionStorage>) -> UInt16 {
+        connection.pointee.servicePort > 0 ? connection.pointee.servicePort : ownPort
     }
 }

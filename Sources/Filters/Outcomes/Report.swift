@@ -6,7 +6,7 @@ extension Outcome {
     /// | what happened | word |
     /// |---|---|
     /// | an answer below 500 | success |
-    /// | an answer of 500 and above | failure |
+    /// | an answer of 500 and above, or of gRPC that says the service failed | failure |
     /// | no connection, no TLS, a reset, a broken answer | failure |
     /// | a deadline passed before an answer began | failure |
     /// | a deadline cut an answer that had begun, the caller went away, a stage of this sidecar answered or gave up | none |
@@ -24,6 +24,6 @@ extension Outcome {
             }
         }
         if isLocalReply || status == 0 { return .noWord }
-        return status >= 500 ? .failure : .success
+        return status >= 500 || grpcStatus?.isFailure == true ? .failure : .success
     }
 }

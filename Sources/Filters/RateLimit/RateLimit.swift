@@ -18,6 +18,8 @@ package final class RateLimit: ConnectionFilter, RequestHeadFilter {
         /// For `total`.
         let bucket: Shared<TokenBucket>?
         let reason: Reason
+        /// For a stream that it should have counted by what only a request has.
+        let streamReason: Reason
         let body: Bytes
     }
 
@@ -63,6 +65,7 @@ package final class RateLimit: ConnectionFilter, RequestHeadFilter {
                     buckets: rule.key == .total ? nil : stage.table(TokenBucket(), subject: subject),
                     bucket: rule.key == .total ? stage.shared(TokenBucket(), subject: subject) : nil,
                     reason: memory.reason("\(rule.description): more than \(rule.limit)"),
+                    streamReason: memory.reason("\(rule.description) asks for what only HTTP has, which this is not: declare the port's protocol as tcp, or leave its matches out"),
                     body: memory.text("too many requests: \(rule.description) allows \(rule.limit)\n")))
         }
         self.patterns = memory.table(patterns)
@@ -76,6 +79,7 @@ package final class RateLimit: ConnectionFilter, RequestHeadFilter {
         while index < limits.count {
             let limit = limits[index]
             index &+= 1
+            if !limit.takesStreams, connection.storage.pointee.isUndeclared, !isShadow { return .refuse(because: limit.streamReason) }
             guard limit.takesStreams, let bucket = bucket(of: limit, source: connection.source.peer, route: 0),
                 case let answer = bucket.update({ $0.take(limit.policy, at: connection.now) }), answer != .taken
             else { continue }

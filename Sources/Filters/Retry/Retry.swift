@@ -101,11 +101,12 @@ package final class Retry: RequestHeadFilter, ResponseHeadFilter, FailureFilter 
     private func failure(of exchange: borrowing Exchange) -> RetryPolicy.Failure {
         let status = UInt16(clamping: exchange.response.status)
         if exchange.response.isLocalReply { return status == 403 || status == 429 ? .denied : .status(status) }
+        let answer = exchange.storage.pointee.grpcStatus.map { RetryPolicy.Failure.grpcStatus($0.rawValue) } ?? .status(status)
         // An application may send such a header too; only a sidecar's word counts.
-        guard exchange.storage.pointee.endpointIsPeer, let word = exchange.response.headers[reason] else { return .status(status) }
+        guard exchange.storage.pointee.endpointIsPeer, let word = exchange.response.headers[reason] else { return answer }
         if word.equals("UF") || word.equals("UH") || word.equals("UO") || word.equals("OM") { return .peerUnsent }
         if word.equals("RL") || word.equals("AZ") { return .denied }
-        return .status(status)
+        return answer
     }
 
     private func failure(of error: ProxyError) -> RetryPolicy.Failure {

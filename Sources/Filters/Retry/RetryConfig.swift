@@ -6,6 +6,23 @@ package struct RetryConfig: FilterConfig {
         case reset, timeout, status, overflow
     }
 
+    /// Envoy's list: what may befall a service that has done nothing.
+    package enum GRPCCondition: String, CaseIterable, ConfigValue {
+        case cancelled, `internal`, unavailable
+        case deadlineExceeded = "deadline-exceeded"
+        case resourceExhausted = "resource-exhausted"
+
+        var status: GRPCStatus {
+            switch self {
+            case .cancelled: .cancelled
+            case .internal: .internal
+            case .unavailable: .unavailable
+            case .deadlineExceeded: .deadlineExceeded
+            case .resourceExhausted: .resourceExhausted
+            }
+        }
+    }
+
     package struct Wait: ConfigRecord {
         let base: Nanoseconds
         let max: Nanoseconds
@@ -33,6 +50,7 @@ package struct RetryConfig: FilterConfig {
     let maxRetries: Int
     let on: [Condition]
     let statuses: StatusSet
+    let grpcStatuses: [GRPCCondition]
     let retryNonIdempotent: Bool
     let backoff: Wait
     let budget: Budget
@@ -44,6 +62,9 @@ package struct RetryConfig: FilterConfig {
             "on", default: Condition.allCases,
             "What is retried: no connection, a connection lost before the answer, a deadline below, one of `statuses`, a breaker's refusal.")
         statuses = fields.read("statuses", default: .gatewayErrors, "Answers of the service that are retried.")
+        grpcStatuses = fields.read(
+            "grpcStatuses", default: [],
+            "Statuses of gRPC calls that are retried, whatever the call, if nothing of the answer has gone out: those with which the service says it did nothing.")
         retryNonIdempotent = fields.read(
             "retryNonIdempotent", default: false,
             "Also retry POST and PATCH that may have reached the service; only where it recognises repeats.")
@@ -65,7 +86,9 @@ package struct RetryConfig: FilterConfig {
             case .overflow: conditions.insert(.breaker)
             }
         }
-        return RetryPolicy(
+        var policy = RetryPolicy(
             maxRetries: UInt8(clamping: maxRetries), conditions: conditions, statuses: statuses, retryNonIdempotent: retryNonIdempotent)
+        for condition in grpcStatuses { policy.grpcStatuses |= 1 << UInt32(condition.status.rawValue) }
+        return policy
     }
 }

@@ -16,9 +16,6 @@ extension RouteTable {
         for (index, service) in traffic.services.enumerated() {
             let firstRule = rules.count, firstPattern = patterns.count
             for (number, rule) in (service.route ?? []).enumerated() {
-                // A raw stream has nothing that paths, methods or headers could match: rules that ask for them are not for it.
-                let matches = service.isStream && rule.matches.contains(where: \.takesStreams) ? [] : rule.matches
-                let isOutOfReach = service.isStream && !matches.isEmpty
                 let firstBackend = backends.count
                 var end: UInt64 = 0
                 for backend in rule.backends.prefix(WeightedSplit.backendsMax) {
@@ -26,7 +23,7 @@ extension RouteTable {
                     ends.append(end)
                     backends.append(compiler.upstream(of: backend, in: service))
                 }
-                if !isOutOfReach { patterns += matches.isEmpty ? [.any] : matches.map { RequestPattern($0, in: memory) } }
+                patterns += rule.matches.isEmpty ? [.any] : rule.matches.map { RequestPattern($0, in: memory) }
                 owners += Array(repeating: Int32(rules.count), count: patterns.count - owners.count)
                 rules.append(
                     RuleRow(
@@ -37,16 +34,28 @@ extension RouteTable {
                 ServiceRow(
                     rules: TableRange(start: firstRule, count: rules.count - firstRule), hasRoute: service.route != nil,
                     index: PatternIndex(Array(patterns[firstPattern...]), numberedFrom: firstPattern, in: memory),
-                    fallback: service.route == nil ? compiler.upstream(index, version: service.defaultVersion) : -1,
+                    streamRule: streamRule(of: service).map { Int32(firstRule + $0) } ?? -1, fallback: service.route == nil ? compiler.upstream(index, version: service.defaultVersion) : -1,
                     scope: scopes.ofService.count > index ? scopes.ofService[index] : 0,
                     label: context.labels.service(service.name, namespace: service.namespace),
-                    noRoute: memory.reason("no rule of Route \(service.namespace)/\(service.routeName) matches")))
+                    noRoute: memory.reason("no rule of Route \(service.namespace)/\(service.routeName) matches"),
+                    noStreamRoute: memory.reason(
+                        service.isStream
+                            ? "no rule of Route \(service.namespace)/\(service.routeName) takes connections"
+                            : "Route \(service.namespace)/\(service.routeName) asks for what only HTTP has, which this is not: declare the port's protocol")))
         }
         let table = RouteTable(
             names: NameTable(names(of: traffic), in: memory), services: memory.table(services), rules: memory.table(rules),
             patterns: memory.table(patterns), owners: memory.table(owners), backends: memory.table(backends), ends: memory.table(ends),
             upstreams: memory.table(compiler.rows))
         return (table, compiler.sets)
+    }
+
+    /// A raw stream has nothing that paths, methods or headers could match: on a port of tcp, rules that ask for them are not for it. On
+    /// one that may carry HTTP they are for whatever comes, and nothing that cannot be asked goes past them.
+    private static func streamRule(of service: TrafficPart.ServiceEntry) -> Int? {
+        let rules = service.route ?? []
+        guard let first = rules.firstIndex(where: { $0.matches.isEmpty || $0.matches.contains(where: \.takesStreams) }) else { return nil }
+        return service.isStream || first == 0 ? first : nil
     }
 
     /// `service[.namespace].weft[:port]`; the short form within the own namespace. Without a port, the first of the service.
@@ -101,7 +110,7 @@ extension RouteTable {
             let service = traffic.services[index]
             let versions = service.versions.filter { version == nil || $0.name == version }
             let identity = "spiffe://\(trustDomain)/ns/\(service.namespace)/sa/\(service.name)"
-            let endpoints = versions.flatMap { entry in entry.endpoints.compactMap { endpoint($0, of: entry, identity) } }
+            let endpoints = versions.flatMap { entry in entry.endpoints.compactMap { endpoint($0, of: entry, identity, service.protocol) } }
             let name = "\(service.namespace)/\(service.name):\(service.port)/\(version ?? "*")"
             let set = EndpointSet(upstream: name, endpoints: endpoints, policy: policy, states: context.endpointStates)
             sets.append(set)
@@ -116,9 +125,10 @@ extension RouteTable {
 
         /// Nil once the process has seen a million endpoints.
         private func endpoint(
-            _ entry: TrafficPart.EndpointEntry, of version: TrafficPart.VersionEntry, _ identity: String
+            _ entry: TrafficPart.EndpointEntry, of version: TrafficPart.VersionEntry, _ identity: String, _ spoken: PortProtocol
         ) -> Endpoint? {
-            let record = EndpointDirectory.Record(address: entry.address, identity: entry.hasSidecar ? identity : nil)
+            let record = EndpointDirectory.Record(
+                address: entry.address, identity: entry.hasSidecar ? identity : nil, spoken: entry.hasSidecar ? .http1 : .init(spoken))
             guard let directory = context.endpoints.label(of: record) else { return nil }
             return Endpoint(
                 id: UInt64(directory) | (entry.hasSidecar ? RouteTable.peerBit : 0),

@@ -7,11 +7,14 @@ struct RouteTable: BitwiseCopyable {
         let hasRoute: Bool
         /// Which of the rules' patterns a request matches first.
         let index: PatternIndex
+        /// The rule that raw streams go by; -1: none.
+        let streamRule: Int32
         /// Where requests go without a Route.
         let fallback: Int32
         let scope: UInt16
         let label: LabelID
         let noRoute: Reason
+        let noStreamRoute: Reason
     }
 
     struct RuleRow: BitwiseCopyable {
@@ -60,9 +63,12 @@ struct RouteTable: BitwiseCopyable {
             bind(&found, to: row.fallback)
             return found
         }
-        let pattern = row.index.firstMatch(in: patterns, exchange)
-        guard pattern >= 0 else { return found }
-        let number = owners[pattern]
+        var number = row.streamRule
+        if !exchange.isStream {
+            let pattern = row.index.firstMatch(in: patterns, exchange)
+            number = pattern >= 0 ? owners[pattern] : -1
+        }
+        guard number >= 0 else { return found }
         let rule = rules[Int(number)]
         found.rule = number &- row.rules.start
         found.routeLabel = rule.label

@@ -107,7 +107,7 @@ package final class Router: DestinationResolver, StreamFilter {
         var upstream = destination.upstream
         if upstream < 0, destination.rule < 0 {
             noRoute.increment()
-            return Refusal(error: ProxyError(.noRoute, isProvablyUnsent: true), reason: table.services[Int(destination.service)].noRoute)
+            return Refusal(error: ProxyError(.noRoute, isProvablyUnsent: true), reason: exchange.isStream ? table.services[Int(destination.service)].noStreamRoute : table.services[Int(destination.service)].noRoute)
         }
         var random = exchange.random
         defer { exchange.random = random }

@@ -67,7 +67,7 @@ package final class Stats: RequestHeadFilter, StreamFilter {
         switch outcome.kind {
         case .cancelled: cancelled.increment()
         case .failed: failures.increment()
-        case .completed, .replied, .superseded: if outcome.status >= 500 || outcome.status == 0 { failures.increment() }
+        case .completed, .replied, .superseded: if outcome.status >= 500 || outcome.status == 0 || outcome.grpcStatus?.isFailure == true { failures.increment() }
         }
         if isTunnel {
             tunnels.increment()
@@ -80,8 +80,8 @@ package final class Stats: RequestHeadFilter, StreamFilter {
         calls.record(
             CallKey(
                 reporter: isInbound ? .destination : .source, source: source, destination: destination.serviceLabel,
-                version: destination.versionLabel, route: destination.routeLabel, status: outcome.status,
-                answeredBy: answerer(exchange, outcome)),
+                version: destination.versionLabel, route: destination.routeLabel,
+                status: outcome.grpcStatus.map(CallCode.of) ?? outcome.status, answeredBy: answerer(exchange, outcome)),
             latency: elapsed)
     }
 
@@ -109,7 +109,7 @@ package final class Stats: RequestHeadFilter, StreamFilter {
     private func answerer(_ exchange: borrowing Exchange, _ outcome: Outcome) -> CallKey.Answerer {
         if exchange.response.isLocalReply { return exchange.storage.pointee.flag == .none ? .service : .mesh }
         // Only of an answer that came to its end are the headers certain to be there still.
-        guard outcome.kind == .completed, outcome.status >= 400, exchange.storage.pointee.endpointIsPeer else { return .service }
+        guard outcome.kind == .completed, outcome.status >= 400 || (outcome.grpcStatus ?? .ok) != .ok, exchange.storage.pointee.endpointIsPeer else { return .service }
         return exchange.response.headers[Self.reason] == nil ? .service : .mesh
     }
 }

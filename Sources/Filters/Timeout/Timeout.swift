@@ -34,7 +34,11 @@ package final class Timeout: RequestHeadFilter, OutcomeFilter {
     }
 
     package func onRequestHead(_ exchange: borrowing Exchange) -> RequestVerdict {
-        if after > .zero { exchange.setDeadline(after: after, coversHeadOnly: coversHeadOnly) }
+        let isGRPC = exchange.storage.isGRPC
+        if after > .zero { exchange.setDeadline(after: after, coversHeadOnly: coversHeadOnly || isGRPC) }
+        if isGRPC, let given = exchange.storage.grpcTimeout {
+            exchange.storage.pointee.setDeadline(at: exchange.storage.pointee.startedAt + given)
+        }
         return .next
     }
 

@@ -44,6 +44,7 @@ extension Downstream {
             ChainRun(x).downstreamFailed(ProxyError(.downstreamGone), at: now)
             perform()
         }
+        endStreams(ProxyError(.downstreamGone))
         discardPrepared()
         let worker = self.worker
         if wasOpen, d.pointee.filters.admittedBy != 0 {
@@ -67,6 +68,7 @@ extension Downstream {
                 let d = context.assumingMemoryBound(to: DownstreamStorage.self)
                 d.pointee.input.free(&d.pointee.worker.w.pointee.buffers)
                 d.pointee.output.free(&d.pointee.worker.w.pointee.buffers)
+                if let h = Downstream(d).http2 { HTTP2Storage.free(h) }
                 d.deinitialize(count: 1)
                 d.deallocate()
             }, UnsafeMutableRawPointer(d))
@@ -77,6 +79,10 @@ extension Downstream {
     /// Goes back to the deadline that fits what the connection waits for, after another one has had its turn.
     func awaitWhatIsDue() {
         let bounds = worker.w.pointee.bounds
+        if let h = http2 {
+            if h.pointee.live == 0 { awaitUntil(bounds.downstreamIdleTime) } else { d.pointee.idleDeadline = .distantFuture }
+            return
+        }
         switch d.pointee.machine.awaits {
         case .request: awaitUntil(bounds.downstreamIdleTime)
         case .restOfHead: awaitUntil(bounds.headTime)
@@ -100,18 +106,6 @@ extension Downstream {
         }
     }
 
-    /// A filter's decision came from elsewhere.
-    func resume(_ x: UnsafeMutablePointer<ExchangeStorage>, generation: UInt32, _ verdict: RequestVerdict) -> Bool {
-        guard d.pointee.hasBegun, d.pointee.exchange == x else { return false }
-        guard ChainRun(x).resume(generation: generation, verdict, at: now) else { return false }
-        perform()
-        if d.pointee.exchange == x, let upstream = x.pointee.upstream {
-            Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).receive()
-        }
-        pump()
-        return true
-    }
-
     func timeOut() {
         d.pointee.timer = .none
         d.pointee.timerAt = .distantFuture
@@ -121,6 +115,7 @@ extension Downstream {
             perform()
             settle()
         }
+        if d.pointee.exchangeDeadline <= now, d.pointee.speaksHTTP2 { streamsTimeOut() }
         guard d.pointee.state != .closed else { return }
         if d.pointee.idleDeadline <= now {
             d.pointee.idleDeadline = .distantFuture
@@ -141,6 +136,10 @@ extension Downstream {
         case .open where d.pointee.isStalled:
             worker.w.pointee.stats.timeouts.increment()
             gone()
+        case .open where d.pointee.filters.isDetecting:
+            worker.w.pointee.stats.detectedSilence.increment()
+            becomeStream()
+        case .open where d.pointee.speaksHTTP2: if inFlight == 0 { leaveHTTP2() }
         case .open where d.pointee.isLeaving:
             // An answer under way finds out by itself whether anybody reads it.
             if d.pointee.machine.canAnswer { gone() }

@@ -4,60 +4,26 @@ internal import Pipeline
 extension Downstream {
     // MARK: Performing
 
-    /// Does what the runner ordered. Never called within itself: what it does only appends to outputs and orders more.
+    /// As `Caller.perform`, for the one exchange there is.
     func perform() {
-        guard let x = d.pointee.exchange else { return }
-        while let action = worker.w.pointee.ring.pointee.pop() {
-            switch action {
-            case .startAttempt: attempt(x)
-            case .cancelAttempt:
-                if let upstream = x.pointee.upstream?.assumingMemoryBound(to: UpstreamStorage.self) {
-                    x.pointee.upstream = nil
-                    upstream.pointee.tunnel.isCut = upstream.pointee.tunnel.isOpen
-                    Upstream(upstream).cancel()
-                }
-            case .forwardRequestBody(let piece, let isLast):
-                if let upstream = x.pointee.upstream {
-                    Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).sendBody(piece, isLast: isLast)
-                }
-            case .sendResponseHead: sendHead(x)
-            case .openTunnel: Tunnel.open(d, x)
-            case .forwardResponseBody(let piece, let isLast): sendBody(piece, isLast: isLast)
-            case .sendReply: sendReply(x)
-            case .cutDownstream:
-                d.pointee.machine.abort()
-                d.pointee.tunnel.isCut = d.pointee.tunnel.isOpen || d.pointee.isStream
-            case .setTimer(let deadline):
-                d.pointee.exchangeDeadline = deadline
-                armTimer()
-            case .finished: finished(x)
-            }
-        }
+        if let x = d.pointee.exchange { Caller(self).perform(x) }
     }
 
-    func attempt(_ x: UnsafeMutablePointer<ExchangeStorage>) {
-        guard let pool = worker.pool(of: x.pointee.endpoint) else {
-            return ChainRun(x).attemptFailed(ProxyError(.noEndpoint, isProvablyUnsent: true), at: now)
-        }
-        if x.pointee.isStream { return connectStream(x, pool) }
-        attempt(x, over: pool, fresh: false)
-    }
+    func isBusy(with x: UnsafeMutablePointer<ExchangeStorage>) -> Bool { d.pointee.hasBegun && d.pointee.exchange == x }
 
-    /// Sends the exchange over a connection to `pool`'s endpoint, a pooled one unless it must be `fresh`.
-    func attempt(_ x: UnsafeMutablePointer<ExchangeStorage>, over pool: UnsafeMutablePointer<UpstreamPool>, fresh: Bool) {
+    func askForBody() {
         if d.pointee.machine.wantsBody() { d.pointee.output.append(Bytes(ReplyWriter.continueHead), &worker.w.pointee.buffers) }
-        if !fresh, let idle = pool.pointee.idle {
-            let upstream = Upstream(idle)
-            upstream.leaveIdleList()
-            upstream.begin(x)
-            return
-        }
-        switch Upstream.open(pool, worker) {
-        case .success(let upstream): upstream.begin(x)
-        case .failure(let error):
-            ChainRun(x).attemptFailed(error, at: now)
-            if fresh { perform() }
-        }
+    }
+
+    /// The response has begun and cannot be finished.
+    func cut() {
+        d.pointee.machine.abort()
+        d.pointee.tunnel.isCut = d.pointee.tunnel.isOpen || d.pointee.isStream
+    }
+
+    func setDeadline(_ deadline: Instant) {
+        d.pointee.exchangeDeadline = deadline
+        armTimer()
     }
 
     func sendHead(_ x: UnsafeMutablePointer<ExchangeStorage>) {
@@ -105,11 +71,11 @@ extension Downstream {
         if isLast { d.pointee.responseEnded = true }
     }
 
-    func sendTrailer(_ trailer: BodyStep.Trailer, in bytes: Bytes) {
+    func sendTrailer(_ name: Bytes, _ value: Bytes) {
         guard d.pointee.sendsChunks, !d.pointee.omitsBody else { return }
         if !d.pointee.wroteTrailers { d.pointee.output.append(Bytes("0\r\n"), &worker.w.pointee.buffers) }
         d.pointee.wroteTrailers = true
-        BodyEncoding.trailer(trailer, in: bytes, to: &d.pointee.output, &worker.w.pointee.buffers)
+        BodyEncoding.trailer(name, value, to: &d.pointee.output, &worker.w.pointee.buffers)
     }
 
     func sendReply(_ x: UnsafeMutablePointer<ExchangeStorage>) {
@@ -124,10 +90,6 @@ extension Downstream {
 
     /// The last outcome was given: the exchange's memory is free, and the connection goes on or closes.
     func finished(_ x: UnsafeMutablePointer<ExchangeStorage>) {
-        if let upstream = x.pointee.upstream {
-            x.pointee.upstream = nil
-            Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).cancel()
-        }
         let old = x.pointee.chain, failure = x.pointee.error, reason = x.pointee.reason
         d.pointee.isOverByWish = x.pointee.requestEnded && !x.pointee.request.keepsAlive
         x.pointee.arena.freeAll()
@@ -233,9 +195,7 @@ extension Downstream {
             Tunnel(d)?.settle()
             return
         }
-        if let x = d.pointee.exchange, let upstream = x.pointee.upstream {
-            Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).flush()
-        }
+        if let x = d.pointee.exchange { Service(x)?.flush() }
         flush()
         switch d.pointee.state {
         case .closing where d.pointee.output.isEmpty: startLingering()
@@ -243,6 +203,8 @@ extension Downstream {
             d.pointee.resumesInput = false
             guard d.pointee.canRead || !d.pointee.input.isEmpty else { break }
             worker.w.pointee.loop.runAgain(d.pointee.registration, d.pointee.canRead ? .readable : [])
+        case .open where http2?.pointee.waitsForOutput == true && !d.pointee.isStalled:
+            worker.w.pointee.loop.runAgain(d.pointee.registration, [])
         case .open, .closing, .introducing, .sniffing, .waiting, .handshaking, .lingering, .closed: break
         }
     }

@@ -7,7 +7,7 @@ extension Downstream {
     /// Takes bytes as far as the exchange and the upstream have room for them.
     func pump() {
         var steps = 0
-        while d.pointee.state == .open, !d.pointee.tunnel.isOpen {
+        pumping: while d.pointee.state == .open, !d.pointee.tunnel.isOpen, !d.pointee.isStream {
             d.pointee.resumesInput = false
             guard wantsInput else {
                 // Nothing of it is to come: what it gave rise to leaves with that of other requests, at the end of the turn.
@@ -28,7 +28,16 @@ extension Downstream {
                 guard readMore() else { break }
                 continue
             }
-            if d.pointee.exchange == nil { prepareExchange() }
+            if d.pointee.exchange == nil {
+                switch detect() {
+                case .http2: return beginHTTP2()
+                case .stream: return becomeStream()
+                case .undecided:
+                    guard d.pointee.canRead, readMore() else { break pumping }
+                    continue
+                case .http1: prepareExchange()
+                }
+            }
             guard let x = d.pointee.exchange else { break }
             let event = d.pointee.machine.receive(
                 d.pointee.input.unread, scratch: worker.w.pointee.scratch, into: &x.pointee.request)
@@ -42,8 +51,7 @@ extension Downstream {
         guard d.pointee.hasBegun, let x = d.pointee.exchange else { return acceptsBody }
         if x.pointee.requestEnded { return false }
         guard ChainRun(x).acceptsRequestBody else { return false }
-        guard let upstream = x.pointee.upstream else { return true }
-        return Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).acceptsBody
+        return Service(x)?.acceptsBody ?? true
     }
 
     func step(_ event: ServerEvent, _ x: UnsafeMutablePointer<ExchangeStorage>) -> Bool {
@@ -64,10 +72,8 @@ extension Downstream {
             ChainRun(x).requestBody(piece, isLast: false, at: now)
             perform()
         case .trailer(let trailer):
-            if let upstream = x.pointee.upstream {
-                let bytes = d.pointee.input.unread
-                Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).sendTrailer(trailer, in: bytes)
-            }
+            let (name, value) = trailer.views(in: d.pointee.input.unread)
+            Service(x)?.sendTrailer(name, value)
             d.pointee.input.drop(trailer.byteCount)
         case .bodyEnd(let consumed):
             d.pointee.input.drop(consumed)
@@ -98,15 +104,7 @@ extension Downstream {
 
     /// A request head is complete: the exchange begins on the chain that is current.
     func begin(_ x: UnsafeMutablePointer<ExchangeStorage>) -> Bool {
-        guard isStillTrusted, admitted() else {
-            close()
-            return false
-        }
-        if d.pointee.isInbound, !d.pointee.filters.isTLS, !worker.w.pointee.acceptsPlaintext, d.pointee.wayIn == .inbound,
-            worker.w.pointee.serverTLS != nil
-        {
-            // The mesh went strict while the connection was open.
-            worker.w.pointee.stats.plaintextRefused.increment()
+        guard mayServe() else {
             close()
             return false
         }
@@ -120,15 +118,13 @@ extension Downstream {
             refuse(fault, x)
             return false
         }
-        if MaxForwards.isAsked(by: x.pointee.request.method), !mayGoOn(x) { return false }
+        if MaxForwards.isAsked(by: x.pointee.request.method), let answer = answerAsLast(x) {
+            answerAndFinish(answer.status, answer.text, ProxyError(.downstreamProtocol))
+            return false
+        }
         d.pointee.hasBegun = true
         d.pointee.responseEnded = false
-        x.pointee.chain = chain
-        x.pointee.startedAt = now
-        x.pointee.wayIn = wayIn
-        x.pointee.draw = worker.w.pointee.loop.random.pointee.next()
-        x.pointee.random = Random(seed: worker.w.pointee.loop.random.pointee.next())
-        x.pointee.requestID = (x.pointee.draw, worker.w.pointee.loop.random.pointee.next())
+        start(x)
         d.pointee.filters.bytesReceived &+= UInt64(d.pointee.input.pinned)
         var ended = false
         switch x.pointee.request.framing {
@@ -146,6 +142,29 @@ extension Downstream {
         ChainRun(x).requestHead(at: now, ended: ended)
         perform()
         return true
+    }
+
+    /// Whether the connection may bring another request: asked with each, for trust and policies change while it is open.
+    func mayServe() -> Bool {
+        guard isStillTrusted, admitted() else { return false }
+        if d.pointee.isInbound, !d.pointee.filters.isTLS, !worker.w.pointee.acceptsPlaintext, d.pointee.wayIn == .inbound,
+            worker.w.pointee.serverTLS != nil
+        {
+            // The mesh went strict while the connection was open.
+            worker.w.pointee.stats.plaintextRefused.increment()
+            return false
+        }
+        return true
+    }
+
+    /// What an exchange knows before it begins, besides its head.
+    func start(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        x.pointee.chain = chain
+        x.pointee.startedAt = now
+        x.pointee.wayIn = wayIn
+        x.pointee.draw = worker.w.pointee.loop.random.pointee.next()
+        x.pointee.random = Random(seed: worker.w.pointee.loop.random.pointee.next())
+        x.pointee.requestID = (x.pointee.draw, worker.w.pointee.loop.random.pointee.next())
     }
 
     var wayIn: WayIn {
@@ -188,8 +207,8 @@ extension Downstream {
     private func overReceived(_ x: UnsafeMutablePointer<ExchangeStorage>, _ target: Bytes) -> Bytes? {
         let method = x.pointee.request.methodText
         guard let received = method.base.map({ $0 + method.count + 1 }) else { return nil }
-        // An absolute form loses its scheme and authority: Host is read from there.
-        guard !x.pointee.request.isAbsoluteForm else { return nil }
+        // An absolute form loses its scheme and authority: Host is read from there. In HTTP/2 it stands nowhere near the method.
+        guard !x.pointee.request.isAbsoluteForm, !x.pointee.callerSpeaksHTTP2 else { return nil }
         var room = 0
         while room < target.count, received[room] != 0x20 { room += 1 }
         guard room == target.count else { return nil }
@@ -254,6 +273,7 @@ extension Downstream {
     /// The caller finished sending.
     func ended() {
         d.pointee.canRead = false
+        if d.pointee.filters.isDetecting, !d.pointee.input.isEmpty { return becomeStream() }
         switch d.pointee.machine.receivedEnd() {
         case .close:
             discardPrepared()
@@ -276,6 +296,7 @@ extension Downstream {
 
     func refuse(_ fault: HTTP1Fault, _ x: UnsafeMutablePointer<ExchangeStorage>) {
         worker.w.pointee.stats.protocolErrors.increment()
+        if fault == .notHTTP { return gone() }
         answerAndFinish(fault.status, Bytes(fault.reason), ProxyError(.downstreamProtocol))
     }
 
@@ -293,22 +314,16 @@ extension Downstream {
         if d.pointee.state == .open { close() }
     }
 
-    /// Whether an OPTIONS or a TRACE may go one hop further; if not, it is answered.
-    func mayGoOn(_ x: UnsafeMutablePointer<ExchangeStorage>) -> Bool {
+    /// What an OPTIONS or a TRACE that may go no further is answered with (RFC 9110 §7.6.2); nil: it may. A TRACE is not mirrored:
+    /// that would show the caller what hops added.
+    func answerAsLast(_ x: UnsafeMutablePointer<ExchangeStorage>) -> (status: UInt16, text: Bytes)? {
         switch MaxForwards(x.pointee.request) {
-        case .unlimited, .hops: return true
-        case .malformed: refuse(.malformedMaxForwards, x)
-        case .spent: answerAsLast(x)
-        }
-        return false
-    }
-
-    /// A request that may go no further (RFC 9110 §7.6.2). A TRACE is not mirrored: that would show the caller what hops added.
-    private func answerAsLast(_ x: UnsafeMutablePointer<ExchangeStorage>) {
-        if x.pointee.request.method == .options {
-            answerAndFinish(200, Bytes("a sidecar of the mesh: no more forwards"), ProxyError(.downstreamProtocol))
-        } else {
-            answerAndFinish(501, Bytes("a sidecar of the mesh: traces are not answered here"), ProxyError(.downstreamProtocol))
+        case .unlimited, .hops: return nil
+        case .malformed:
+            worker.w.pointee.stats.protocolErrors.increment()
+            return (HTTP1Fault.malformedMaxForwards.status, Bytes(HTTP1Fault.malformedMaxForwards.reason))
+        case .spent where x.pointee.request.method == .options: return (200, Bytes("a sidecar of the mesh: no more forwards"))
+        case .spent: return (501, Bytes("a sidecar of the mesh: traces are not answered here"))
         }
     }
 

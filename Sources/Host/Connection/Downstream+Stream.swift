@@ -79,7 +79,7 @@ extension Downstream {
 
     /// The attempt of a stream: always over a connection of its own.
     func connectStream(_ x: UnsafeMutablePointer<ExchangeStorage>, _ pool: UnsafeMutablePointer<UpstreamPool>) {
-        switch Upstream.open(pool, worker, forStream: true) {
+        switch Upstream.open(pool, worker, speaking: .rawStream) {
         case .success(let upstream): upstream.begin(stream: x)
         case .failure(let error): ChainRun(x).attemptFailed(error, at: now)
         }
@@ -139,7 +139,8 @@ extension Downstream {
     var streamText: String {
         guard d.pointee.isInbound else { return "a tcp connection of the application" }
         let name = d.pointee.filters.peer?.pointee.spiffeID.string ?? (d.pointee.filters.isTLS ? "without an id" : "without an identity")
-        return "a tcp connection to port \(d.pointee.filters.servicePort) from \(d.pointee.callerText), \(name),"
+        let port = d.pointee.filters.servicePort == 0 ? "" : " to port \(d.pointee.filters.servicePort)"
+        return "a tcp connection\(port) from \(d.pointee.callerText), \(name),"
     }
 }
 

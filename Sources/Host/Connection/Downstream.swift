@@ -25,10 +25,9 @@ struct DownstreamStorage {
     // In the order that leaves no gaps: tens of thousands of these may idle.
     let worker: Worker
     var transport: Transport
-    let isInbound: Bool
     let wayIn: Listening.Kind
     /// It carries a raw stream, not HTTP.
-    let isStream: Bool
+    var isStream: Bool
     /// The application behind is told where the caller is, in a PROXY header.
     let sendsProxyHeader: Bool
     var state = State.open
@@ -56,6 +55,7 @@ struct DownstreamStorage {
     var wroteTrailers = false
     /// Waits for the end of the turn to send; `nextToSettle` waits behind it.
     var settlesLater = false
+    var speaksHTTP2 = false
     var tunnel = TunnelSide()
     let listener: Int32
     var trustEpoch: UInt32
@@ -72,13 +72,18 @@ struct DownstreamStorage {
     var input = IOBuffer()
     var output = IOBuffer()
     var filters = ConnectionStorage()
+    /// Under way; of a connection that speaks HTTP/2, the memory that its next stream will take.
     var exchange: UnsafeMutablePointer<ExchangeStorage>?
-    /// Where the heads of a tunnel's exchange stand; of a raw stream, what is counted of its pair (`StreamCounters`).
+    /// Where the heads of a tunnel's exchange stand; of a raw stream, what is counted of its pair (`StreamCounters`); of a connection that
+    /// speaks HTTP/2, all of that (`http2`).
     var tunnelMemory: UnsafeMutableRawPointer?
     var nextToSettle: UnsafeMutablePointer<DownstreamStorage>?
     /// Neighbours in the worker's list.
     var next: UnsafeMutablePointer<DownstreamStorage>?
     var previous: UnsafeMutablePointer<DownstreamStorage>?
+
+    @inline(__always)
+    var isInbound: Bool { wayIn == .inbound }
 }
 
 /// Acts for one caller's connection: turns its bytes into events for the runner and the runner's actions into bytes.
@@ -102,10 +107,10 @@ struct Downstream: BitwiseCopyable {
             return Descriptor.close(descriptor)
         }
         let d = UnsafeMutablePointer<DownstreamStorage>.allocate(capacity: 1)
+        let spoken = worker.w.pointee.spoken(on: listening)
         d.initialize(
             to: DownstreamStorage(
-                worker: worker, transport: Transport(plain: descriptor), isInbound: listening.kind == .inbound, wayIn: listening.kind,
-                isStream: listening.isStream || listening.kind == .service && worker.w.pointee.leadsToStream(listening.index),
+                worker: worker, transport: Transport(plain: descriptor), wayIn: listening.kind, isStream: spoken == .tcp,
                 sendsProxyHeader: listening.sendsProxyHeader, listener: listening.index, trustEpoch: worker.w.pointee.trustEpoch))
         do {
             d.pointee.registration = try worker.w.pointee.loop.register(descriptor, onEvent, UnsafeMutableRawPointer(d))
@@ -117,6 +122,7 @@ struct Downstream: BitwiseCopyable {
         }
         d.pointee.filters.openedAt = worker.w.pointee.loop.now
         d.pointee.filters.isStream = d.pointee.isStream
+        d.pointee.filters.isDetecting = spoken == .auto
         d.pointee.filters.servicePort = listening.servicePort
         d.pointee.filters.application = listening.application
         let caller = peer.caller
@@ -139,8 +145,7 @@ struct Downstream: BitwiseCopyable {
             if d.pointee.state == .open { return connection.opened() }
             return connection.awaitUntil(connection.firstByteTime)
         }
-        connection.awaitUntil(
-            d.pointee.state == .open ? worker.w.pointee.bounds.downstreamIdleTime : worker.w.pointee.bounds.handshakeTime)
+        connection.awaitUntil(d.pointee.state == .open ? connection.firstRequestTime : worker.w.pointee.bounds.handshakeTime)
     }
 
     static let onEvent: LoopCallback = { context, word in
@@ -157,6 +162,11 @@ struct Downstream: BitwiseCopyable {
         return mayBeSilent ? worker.w.pointee.bounds.detectTime : worker.w.pointee.bounds.handshakeTime
     }
 
+    /// For the first bytes of an open connection.
+    private var firstRequestTime: Nanoseconds {
+        d.pointee.filters.isDetecting ? worker.w.pointee.bounds.detectTime : worker.w.pointee.bounds.downstreamIdleTime
+    }
+
     // MARK: Events
 
     func handle(_ readiness: Readiness) {
@@ -171,6 +181,7 @@ struct Downstream: BitwiseCopyable {
         case .handshaking: shakeHands()
         case .open where d.pointee.tunnel.isOpen: Tunnel(d)?.handle(readiness, of: .caller)
         case .open where d.pointee.isStream: streamIsReady(readiness)
+        case .open where d.pointee.speaksHTTP2: handleHTTP2(readiness)
         case .open, .closing:
             let directions = d.pointee.transport.directions(for: readiness)
             if directions.read { d.pointee.canRead = true }
@@ -179,9 +190,7 @@ struct Downstream: BitwiseCopyable {
             if readiness.intersection([.hungUp, .failed]) != [], d.pointee.state == .open, d.pointee.hasBegun { return gone() }
             if d.pointee.endIsNear, hasLeft() { leave() }
             // The room that was made lets the service's answer go on.
-            if directions.write, acceptsBody, let x = d.pointee.exchange, let upstream = x.pointee.upstream {
-                Upstream(upstream.assumingMemoryBound(to: UpstreamStorage.self)).receive()
-            }
+            if directions.write, acceptsBody, let x = d.pointee.exchange { Service(x)?.receive() }
             pump()
             // Its request and its end may have come at once.
             if d.pointee.endIsNear, hasLeft() { leave() }
@@ -315,9 +324,16 @@ struct Downstream: BitwiseCopyable {
     /// The peer is known: the connection phase runs, then requests may come.
     func opened() {
         d.pointee.state = .open
-        guard admitted() else { return }
+        if d.pointee.transport.isTLS, !d.pointee.isStream {
+            if d.pointee.transport.speaks(Self.streamProtocol) { return takeAsStream() }
+            // What two sidecars agreed on needs no look.
+            d.pointee.filters.isDetecting = false
+        }
+        // The connection phase asks what it is.
+        guard d.pointee.filters.isDetecting || admitted() else { return }
         if d.pointee.isStream { return beginStream() }
-        awaitUntil(worker.w.pointee.bounds.downstreamIdleTime)
+        if d.pointee.transport.speaks(Self.http2Protocol) { return beginHTTP2() }
+        awaitUntil(firstRequestTime)
         d.pointee.canRead = true
         pump()
     }

@@ -22,7 +22,10 @@ enum HeadEncoding {
             writer.copyFields(table, skipping: dropped)
             hops.write(x.pointee.request.authority, table, id: x.pointee.requestID, to: &writer)
             append(x.pointee.requestEdits, to: &writer)
-            if x.offersUpgrade { Upgrade.writeOffer(of: table, to: &writer) }
+            if x.offersUpgrade {
+                Upgrade.writeOffer(of: table, to: &writer)
+                if x.pointee.callerSpeaksHTTP2 { WebSocketKey.write(for: x, to: &writer) }
+            }
             return writer.finish(x.pointee.request.framing)
         }
     }
@@ -101,7 +104,7 @@ enum HeadEncoding {
         }
     }
 
-    private static func append(_ edits: EditLog, to writer: inout HeadWriter) {
+    static func append(_ edits: EditLog, to writer: inout HeadWriter) {
         var edit = edits.first
         while let current = edit {
             switch current.pointee.operation {
@@ -125,7 +128,7 @@ enum HeadEncoding {
         return true
     }
 
-    private static func drop(edited edits: EditLog, of table: HeaderTable, from dropped: inout FieldMask) {
+    static func drop(edited edits: EditLog, of table: HeaderTable, from dropped: inout FieldMask) {
         var edit = edits.first
         while let current = edit {
             if current.pointee.operation == .set || current.pointee.operation == .remove {
@@ -135,7 +138,7 @@ enum HeadEncoding {
         }
     }
 
-    private static func drop(_ name: HeaderName, of table: HeaderTable, from dropped: inout FieldMask) {
+    static func drop(_ name: HeaderName, of table: HeaderTable, from dropped: inout FieldMask) {
         var index = table.firstIndex(of: name)
         while index >= 0 {
             dropped.insert(index)
@@ -170,12 +173,17 @@ enum BodyEncoding {
     }
 
     /// One trailer line as it travels on.
-    static func trailer(_ trailer: BodyStep.Trailer, in bytes: Bytes, to output: inout IOBuffer, _ pool: inout BufferPool) {
-        let name = bytes.slice(trailer.nameOffset, trailer.nameOffset + trailer.nameCount)
-        let value = bytes.slice(trailer.valueOffset, trailer.valueOffset + trailer.valueCount)
+    static func trailer(_ name: Bytes, _ value: Bytes, to output: inout IOBuffer, _ pool: inout BufferPool) {
         let room = output.reserve(name.count + value.count + 4, &pool)
         var writer = HeadWriter(into: room)
         writer.field(name, value)
         output.filled(writer.needed)
+    }
+}
+
+extension BodyStep.Trailer {
+    /// Its name and value, where they stand in the bytes it was found in.
+    func views(in bytes: Bytes) -> (name: Bytes, value: Bytes) {
+        (bytes.slice(nameOffset, nameOffset + nameCount), bytes.slice(valueOffset, valueOffset + valueCount))
     }
 }

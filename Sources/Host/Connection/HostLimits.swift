@@ -36,6 +36,9 @@ package struct Bounds: BitwiseCopyable, Sendable {
     /// Bytes of a connection's send buffer in the kernel; 0 leaves it to the kernel's tuning.
     package var sendBufferBytes: Int32 = 0
 
+    /// Callers may open WebSockets on streams of HTTP/2 (RFC 8441), and are told so; otherwise such streams are refused.
+    package var takesWebSocketStreams = false
+
     package init() {}
 }
 

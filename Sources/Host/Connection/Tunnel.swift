@@ -28,7 +28,7 @@ struct Tunnel: BitwiseCopyable {
         self.init(d, upstream.assumingMemoryBound(to: UpstreamStorage.self), x)
     }
 
-    private init(
+    init(
         _ d: UnsafeMutablePointer<DownstreamStorage>, _ u: UnsafeMutablePointer<UpstreamStorage>, _ x: UnsafeMutablePointer<ExchangeStorage>
     ) {
         self.d = d
@@ -145,7 +145,7 @@ struct Tunnel: BitwiseCopyable {
     /// Ends it from our side, for both to see.
     func cut(_ error: ProxyError, because reason: Reason) {
         ChainRun(x).cutTunnel(error, because: reason, at: now)
-        Downstream(d).perform()
+        Caller(x).perform(x)
     }
 
     // MARK: One direction

@@ -1,17 +1,6 @@
 internal import Glibc
 internal import Pipeline
 
-/// Connections to one endpoint, of one loop.
-struct UpstreamPool {
-    let address: SocketAddress
-    /// Nil: plaintext.
-    let expected: ExpectedPeer?
-    /// Newest first: the connection used last is the least likely to be stale, and the oldest can idle out.
-    var idle: UnsafeMutablePointer<UpstreamStorage>?
-    var idleCount = 0
-    var count = 0
-}
-
 /// One connection to an endpoint. Plain data, confined to its loop; `Upstream` is the pointer with the verbs.
 struct UpstreamStorage {
     enum State: UInt8 { case connecting, handshaking, ready, closed }
@@ -32,6 +21,8 @@ struct UpstreamStorage {
     var endIsNear = false
     var writeFailed = false
     var isClosing = false
+    /// It flushes at the end of the turn.
+    var flushesLater = false
     /// It counts among its pool's connections.
     var isPooled = true
     var tunnel = TunnelSide()
@@ -50,7 +41,9 @@ struct UpstreamStorage {
     var input = IOBuffer()
     var output = IOBuffer()
     var exchange: UnsafeMutablePointer<ExchangeStorage>?
-    /// Neighbours in the pool's idle list.
+    /// Nil: it speaks HTTP/1, or carries a raw stream.
+    var http2: UnsafeMutablePointer<HTTP2Storage>?
+    /// Neighbours in the pool's list of idle, or of shared connections.
     var next: UnsafeMutablePointer<UpstreamStorage>?
     var previous: UnsafeMutablePointer<UpstreamStorage>?
 
@@ -68,13 +61,15 @@ struct Upstream: BitwiseCopyable {
 
     init(_ u: UnsafeMutablePointer<UpstreamStorage>) { self.u = u }
 
-    private var worker: Worker { u.pointee.worker }
+    var worker: Worker { u.pointee.worker }
 
     // MARK: Opening
 
+    /// What a connection is to carry; the sidecar at its other end is told (ALPN).
+    enum Spoken { case http1, http2, rawStream }
+
     /// A connection on its way, or why not even that.
-    /// - Parameter forStream: it is to carry a raw stream, which the called sidecar must know.
-    static func open(_ pool: UnsafeMutablePointer<UpstreamPool>, _ worker: Worker, forStream: Bool = false) -> Result<Upstream, ProxyError> {
+    static func open(_ pool: UnsafeMutablePointer<UpstreamPool>, _ worker: Worker, speaking spoken: Spoken = .http1) -> Result<Upstream, ProxyError> {
         guard pool.pointee.count < worker.w.pointee.bounds.connectionsPerEndpointMax else {
             return .failure(ProxyError(.overflow, isProvablyUnsent: true))
         }
@@ -99,8 +94,7 @@ struct Upstream: BitwiseCopyable {
         }
         let transport: Transport
         if let expected = pool.pointee.expected {
-            let context = forStream ? worker.w.pointee.streamClientTLS : worker.w.pointee.clientTLS
-            guard let secured = context?.connect(descriptor, expecting: expected) else {
+            guard let secured = worker.w.pointee.clientTLS(for: spoken)?.connect(descriptor, expecting: expected) else {
                 Descriptor.close(descriptor)
                 return .failure(ProxyError(.tlsFailed, isProvablyUnsent: true))
             }
@@ -151,11 +145,12 @@ struct Upstream: BitwiseCopyable {
         case .handshaking: shakeHands(readiness)
         case .ready where u.pointee.tunnel.isOpen:
             guard let x = u.pointee.exchange else { return }
+            if x.pointee.callerSpeaksHTTP2 { return StreamTunnel(ServerStream(owner: x))?.handle(readiness) ?? () }
             Tunnel(Downstream(owner: x).d)?.handle(readiness, of: .service)
         case .ready:
             let directions = u.pointee.transport.directions(for: readiness)
             if directions.read { u.pointee.canRead = true }
-            pump(mayWrite: directions.write)
+            if u.pointee.http2 != nil { pumpHTTP2(mayWrite: directions.write) } else { pump(mayWrite: directions.write) }
         case .closed: break
         }
     }
@@ -171,6 +166,7 @@ struct Upstream: BitwiseCopyable {
             worker.w.pointee.loop.cancel(u.pointee.timer)
             u.pointee.timer = .none
             u.pointee.canRead = true
+            if u.pointee.http2 != nil { return multiplexed() }
             if let x = u.pointee.exchange {
                 countForPair(x)
                 if isStream { return Downstream(owner: x).openStream(x) }
@@ -181,8 +177,8 @@ struct Upstream: BitwiseCopyable {
 
     /// An open connection counts for the pair whose exchange it carries, or carried last. The application behind an inbound
     /// port is no pair of the mesh.
-    private func countForPair(_ x: UnsafeMutablePointer<ExchangeStorage>) {
-        guard !Downstream(owner: x).d.pointee.isInbound else { return }
+    func countForPair(_ x: UnsafeMutablePointer<ExchangeStorage>) {
+        guard !Caller(x).connection.d.pointee.isInbound else { return }
         let pair = ConnectionPair(
             reporter: .source, source: worker.w.pointee.own.service, destination: x.pointee.destination.serviceLabel,
             version: x.pointee.destination.versionLabel)
@@ -200,7 +196,7 @@ struct Upstream: BitwiseCopyable {
         switch u.pointee.state {
         case .connecting: failConnecting(.connectTimedOut)
         case .handshaking: failConnecting(.connectTimedOut)
-        case .ready where u.pointee.exchange == nil: if u.pointee.idleDeadline <= worker.w.pointee.loop.now { close() } else { armTimer() }
+        case .ready where u.pointee.exchange == nil && u.pointee.http2.map { $0.pointee.live == 0 } ?? true: if u.pointee.idleDeadline <= worker.w.pointee.loop.now { close() } else { armTimer() }
         case .ready, .closed: break
         }
     }
@@ -240,11 +236,11 @@ struct Upstream: BitwiseCopyable {
         if isLast { u.pointee.machine.requestDidEnd() }
     }
 
-    func sendTrailer(_ trailer: BodyStep.Trailer, in bytes: Bytes) {
+    func sendTrailer(_ name: Bytes, _ value: Bytes) {
         guard !u.pointee.writeFailed, u.pointee.sendsChunks else { return }
         if !u.pointee.wroteTrailers { u.pointee.output.append(Bytes("0\r\n"), &u.pointee.worker.w.pointee.buffers) }
         u.pointee.wroteTrailers = true
-        BodyEncoding.trailer(trailer, in: bytes, to: &u.pointee.output, &u.pointee.worker.w.pointee.buffers)
+        BodyEncoding.trailer(name, value, to: &u.pointee.output, &u.pointee.worker.w.pointee.buffers)
     }
 
     /// Whether more of a request's body can be taken.
@@ -270,6 +266,11 @@ struct Upstream: BitwiseCopyable {
             }
         }
         u.pointee.output.free(&worker.w.pointee.buffers)
+        if let h = u.pointee.http2, h.pointee.waitsForOutput {
+            // Streams that found no room have it now, and no edge tells them.
+            h.pointee.waitsForOutput = false
+            worker.w.pointee.loop.runAgain(u.pointee.registration, .writable)
+        }
     }
 
     private func wrote(_ count: Int) {
@@ -284,7 +285,7 @@ struct Upstream: BitwiseCopyable {
         if mayWrite {
             flush()
             if acceptsBody, let x = u.pointee.exchange {
-                Downstream(owner: x).pump()
+                Caller(x).pump()
                 guard u.pointee.state == .ready else { return }
             }
         }
@@ -294,7 +295,7 @@ struct Upstream: BitwiseCopyable {
     /// Takes the answer's bytes as far as the caller's connection has room for them.
     func receive() {
         var steps = 0
-        let downstream = u.pointee.exchange.map(Downstream.init(owner:))
+        let downstream = u.pointee.exchange.map(Caller.init)
         while u.pointee.state == .ready, !u.pointee.isClosing, !u.pointee.tunnel.isOpen {
             let x = u.pointee.exchange
             if let downstream, x != nil, !downstream.acceptsBody {
@@ -322,30 +323,37 @@ struct Upstream: BitwiseCopyable {
                 guard u.pointee.canRead, readMore() else { break }
                 continue
             }
-            let event = u.pointee.machine.receive(u.pointee.input.unread, into: &x.pointee.response)
-            guard step(event, x) else { break }
+            let unread = u.pointee.input.unread
+            // What a stream's window has no room for need not be taken apart yet.
+            let given = u.pointee.hasHead ? unread.slice(0, min(unread.count, downstream?.bodyRoom ?? .max)) : unread
+            let event = u.pointee.machine.receive(given, into: &x.pointee.response)
+            guard step(event, x, isCut: given.count < unread.count) else { break }
         }
         if let downstream { downstream.settleLater() }
     }
 
     /// Carries out one event; false if nothing more can be done now.
-    private func step(_ event: ClientEvent, _ x: UnsafeMutablePointer<ExchangeStorage>) -> Bool {
+    private func step(_ event: ClientEvent, _ x: UnsafeMutablePointer<ExchangeStorage>, isCut: Bool) -> Bool {
         let now = worker.w.pointee.loop.now
         switch event {
         case .needMore(let consumed):
             u.pointee.input.drop(consumed)
+            if isCut, consumed > 0 { return true }
             guard u.pointee.canRead else { return false }
             return readMore()
         case .interim(let count):
-            Downstream(owner: x).sendInterim(x)
+            Caller(x).sendInterim(x)
             u.pointee.input.drop(count)
+        // To HTTP/2 any 2xx says that there is a WebSocket now (RFC 8441 §5).
+        case .head where x.pointee.callerSpeaksHTTP2 && x.pointee.request.asksUpgrade && x.pointee.response.status / 100 == 2:
+            fail(ProxyError(.upstreamProtocol))
         case .head(let count):
             u.pointee.input.drop(count)
             u.pointee.input.pin()
             u.pointee.hasHead = true
             u.pointee.isAtHead = true
             ChainRun(x).responseHead(at: now)
-            Downstream(owner: x).perform()
+            Caller(x).perform(x)
             u.pointee.isAtHead = false
         case .bodyData(let offset, let count):
             let piece = u.pointee.input.unread.slice(offset, offset + count)
@@ -356,15 +364,16 @@ struct Upstream: BitwiseCopyable {
                 break
             }
             ChainRun(x).responseBody(piece, isLast: false, at: now)
-            Downstream(owner: x).perform()
+            Caller(x).perform(x)
         case .trailer(let trailer):
-            Downstream(owner: x).sendTrailer(trailer, in: u.pointee.input.unread)
+            let (name, value) = trailer.views(in: u.pointee.input.unread)
+            Caller(x).sendTrailer(name, value)
             u.pointee.input.drop(trailer.byteCount)
         case .bodyEnd(let consumed, let isReusable):
             u.pointee.input.drop(consumed)
-            finishResponse(x, .empty, isReusable: isReusable)
+            finishResponse(x, .empty, isReusable: isReusable && u.pointee.input.isEmpty)
         case .switched(let count):
-            guard Upgrade.isAgreed(x.pointee.response.headers, on: x.pointee.request.headers) else {
+            guard Upgrade.isAgreed(x.pointee.response.headers, on: x.pointee.request.headers), !x.pointee.callerSpeaksHTTP2 || WebSocketKey.isAnswered(x) else {
                 fail(ProxyError(.upstreamProtocol))
                 break
             }
@@ -372,6 +381,12 @@ struct Upstream: BitwiseCopyable {
             u.pointee.input.pin()
             u.pointee.hasHead = true
             ChainRun(x).switched(at: now)
+            if x.pointee.callerSpeaksHTTP2 {
+                let stream = ServerStream(owner: x)
+                Caller(stream).perform(x)
+                StreamTunnel(stream)?.relay()
+                break
+            }
             let downstream = Downstream(owner: x)
             downstream.perform()
             Tunnel(downstream.d)?.relay()
@@ -382,17 +397,16 @@ struct Upstream: BitwiseCopyable {
 
     private func finishResponse(_ x: UnsafeMutablePointer<ExchangeStorage>, _ piece: Bytes, isReusable: Bool) {
         // Let go first: the exchange's memory is gone after its last action. The piece stays in our input until then.
-        let downstream = Downstream(owner: x)
         u.pointee.isClosing = !isReusable
         ChainRun(x).responseBody(piece, isLast: true, at: worker.w.pointee.loop.now)
         u.pointee.exchange = nil
         x.pointee.upstream = nil
-        downstream.perform()
+        Caller(x).perform(x)
         release()
     }
 
     /// Reads once; false if there is nothing now, or the end was dealt with.
-    private func readMore() -> Bool {
+    func readMore() -> Bool {
         // A head leaves room for body behind it; one that fills the buffer was refused before.
         let hasRoom = u.pointee.input.makeRoom(&worker.w.pointee.buffers)
         let room = u.pointee.input.room - (u.pointee.input.pinned == 0 ? BufferPool.spareBytes : 0)
@@ -400,7 +414,9 @@ struct Upstream: BitwiseCopyable {
             fail(ProxyError(.upstreamProtocol))
             return false
         }
-        switch u.pointee.transport.read(into: u.pointee.input.tail, count: room) {
+        // Hundreds of streams that their callers' windows hold up must not have read ahead.
+        let wanted = u.pointee.exchange.map { min(room, Caller($0).bodyRoom) } ?? room
+        switch u.pointee.transport.read(into: u.pointee.input.tail, count: wanted) {
         case .bytes(let count):
             u.pointee.input.filled(count)
             if !u.pointee.transport.mayHaveMore, !u.pointee.endIsNear { u.pointee.canRead = false }
@@ -443,9 +459,10 @@ struct Upstream: BitwiseCopyable {
         x.pointee.upstream = nil
         let pool = u.pointee.pool
         close()
-        let downstream = Downstream(owner: x)
-        downstream.attempt(x, over: pool, fresh: true)
-        downstream.settle()
+        let worker = self.worker, caller = Caller(x)
+        Service.attempt(x, over: pool, fresh: true, worker)
+        caller.perform(x)
+        caller.settle()
     }
 
     // MARK: Ends
@@ -455,12 +472,13 @@ struct Upstream: BitwiseCopyable {
         let x = u.pointee.exchange
         u.pointee.exchange = nil
         close()
+        failStreams(error)
         guard let x else { return }
         x.pointee.upstream = nil
         ChainRun(x).attemptFailed(error, at: worker.w.pointee.loop.now)
-        let downstream = Downstream(owner: x)
-        downstream.perform()
-        downstream.settle()
+        let caller = Caller(x)
+        caller.perform(x)
+        caller.settle()
     }
 
     /// The exchange gave the attempt up. Where all it did was to turn an answer down at its head, the connection may stay.
@@ -472,48 +490,8 @@ struct Upstream: BitwiseCopyable {
         while u.pointee.drainLeft >= 0, u.pointee.state == .ready, drain(mayRead: false) {}
     }
 
-    // MARK: Draining
-
-    /// False if the rest of the answer is known to be more than is worth reading.
-    private func startDraining(_ framing: BodyFraming) -> Bool {
-        if case .length(let count) = framing, count > HostLimits.drainBytesMax { return false }
-        u.pointee.drainLeft = HostLimits.drainBytesMax
-        u.pointee.input.unpin(&u.pointee.worker.w.pointee.buffers)
-        closeUnlessUsed(within: HostLimits.drainTime)
-        return true
-    }
-
-    /// Drops a piece of an answer that nobody wants; false if nothing more can be done now.
-    private func drain(mayRead: Bool) -> Bool {
-        var none = ResponseHead()
-        switch u.pointee.machine.receive(u.pointee.input.unread, into: &none) {
-        case .needMore(let consumed):
-            guard spend(consumed), mayRead, u.pointee.canRead else { return false }
-            return readMore()
-        case .bodyData(let offset, let count): return spend(offset + count)
-        case .trailer(let trailer): return spend(trailer.byteCount)
-        case .bodyEnd(let consumed, let isReusable):
-            u.pointee.input.drop(consumed)
-            u.pointee.drainLeft = -1
-            u.pointee.isClosing = !isReusable
-            release()
-            return u.pointee.state == .ready
-        case .interim, .head, .switched, .reject:
-            close()
-            return false
-        }
-    }
-
-    private func spend(_ count: Int) -> Bool {
-        u.pointee.input.drop(count)
-        u.pointee.drainLeft -= count
-        guard u.pointee.drainLeft < 0 else { return true }
-        close()
-        return false
-    }
-
     /// The exchange is over on this connection.
-    private func release() {
+    func release() {
         u.pointee.exchange = nil
         u.pointee.input.unpin(&worker.w.pointee.buffers)
         if u.pointee.isClosing || u.pointee.trustEpoch != worker.w.pointee.trustEpoch || u.pointee.writeFailed
@@ -531,7 +509,7 @@ struct Upstream: BitwiseCopyable {
         closeUnlessUsed(within: worker.w.pointee.bounds.upstreamIdleTime)
     }
 
-    private func closeUnlessUsed(within time: Nanoseconds) {
+    func closeUnlessUsed(within time: Nanoseconds) {
         u.pointee.idleDeadline = worker.w.pointee.loop.now + time
         armTimer()
     }
@@ -548,6 +526,7 @@ struct Upstream: BitwiseCopyable {
 
     /// Takes the connection out of its pool's idle list.
     func leaveIdleList() {
+        if u.pointee.http2 != nil { return leaveSharedList() }
         let pool = u.pointee.pool
         if let previous = u.pointee.previous {
             previous.pointee.next = u.pointee.next
@@ -579,6 +558,7 @@ struct Upstream: BitwiseCopyable {
                 let u = context.assumingMemoryBound(to: UpstreamStorage.self)
                 u.pointee.input.free(&u.pointee.worker.w.pointee.buffers)
                 u.pointee.output.free(&u.pointee.worker.w.pointee.buffers)
+                if let h = u.pointee.http2 { HTTP2Storage.free(h) }
                 u.deinitialize(count: 1)
                 u.deallocate()
             }, UnsafeMutableRawPointer(u))

@@ -34,14 +34,23 @@ struct WorkloadCredentials: Sendable {
 
     func trustsSame(as other: WorkloadCredentials) -> Bool { Set(roots.map(\.sha256)) == Set(other.roots.map(\.sha256)) }
 
-    /// For inbound mesh traffic.
+    /// For inbound mesh traffic. Raw streams come there too, if the port declares no protocol.
     func serverContext() throws(CertificateError) -> TLSContext {
-        try TLSContext.server(identity: identity, trust: roots, trustDomain: id.trustDomain, scope: "inbound")
+        try TLSContext.server(
+            identity: identity, trust: roots, trustDomain: id.trustDomain,
+            applicationProtocols: ["\(Downstream.http2Protocol)", "http/1.1", "\(Downstream.streamProtocol)"], scope: "inbound")
     }
 
     /// For calls of other sidecars, and of the control plane.
     func clientContext() throws(CertificateError) -> TLSContext {
         try TLSContext.client(identity: identity, trust: .roots(roots), trustDomain: id.trustDomain)
+    }
+
+    /// For calls of other sidecars that share a connection: HTTP/2, or HTTP/1 where it is not known.
+    func sharedClientContext() throws(CertificateError) -> TLSContext {
+        try TLSContext.client(
+            identity: identity, trust: .roots(roots), trustDomain: id.trustDomain,
+            applicationProtocols: ["\(Downstream.http2Protocol)", "http/1.1"])
     }
 
     /// For inbound raw streams of the mesh. Sessions of the one are none of the other.

@@ -145,12 +145,13 @@ package final class Dataplane {
                     to: WorkerStorage(
                         loop: loop, index: index, context: context, hops: hops, bounds: bounds, inbound: update.inbound,
                         outbound: update.outbound, log: log))
-                w.pointee.streamListeners = update.leadsToStream
+                w.pointee.listenerProtocols = update.listenerProtocols
+                w.pointee.applicationProtocol = update.applicationProtocol
                 w.pointee.serviceIndex = update.serviceIndex
                 w.pointee.acceptsPlaintext = update.acceptsPlaintext
                 w.pointee.own = update.own
                 let worker = Worker(w: w)
-                if let application { worker.setApplication(application) }
+                if let application { worker.setApplication(application, spoken: .init(update.applicationProtocol)) }
                 started.fulfil(Handle(worker: worker))
             })
         return Loop(thread: thread, worker: started.wait())
@@ -253,8 +254,8 @@ package final class Dataplane {
         let services = entrances.outbound.map { $0.index(in: snapshot.traffic.services) }
         return Worker.Update(
             inbound: inbound, outbound: outbound, serviceIndex: services.map { $0.map(Int32.init) ?? -1 },
-            leadsToStream: services.map { index in index.map { snapshot.traffic.services[$0].isStream } ?? false },
-            acceptsPlaintext: snapshot.access.mtls == .permissive, own: ownLabels())
+            listenerProtocols: services.map { index in index.map { snapshot.traffic.services[$0].protocol } ?? .http },
+            applicationProtocol: snapshot.traffic.applicationProtocol, acceptsPlaintext: snapshot.access.mtls == .permissive, own: ownLabels())
     }
 
     private func ownLabels() -> OwnLabels {
@@ -267,15 +268,16 @@ package final class Dataplane {
     /// New keys or roots. `trustChanged`: what was agreed under the old ones serves no further request.
     ///
     /// - Parameters:
+    ///   - sharedClient: for calls by HTTP/2; without one they fail.
     ///   - streamServer: for raw streams; without one nobody's are taken.
     ///   - streamClient: for raw streams; without one none reaches another sidecar.
     package func setTLS(
-        server: TLSContext?, client: TLSContext?, streamServer: TLSContext? = nil, streamClient: TLSContext? = nil, trustChanged: Bool
+        server: TLSContext?, client: TLSContext?, sharedClient: TLSContext? = nil, streamServer: TLSContext? = nil, streamClient: TLSContext? = nil, trustChanged: Bool
     ) {
         for loop in loops {
             loop.thread.mailbox.post { _ in
                 loop.worker.worker.setTLS(
-                    server: server, client: client, streamServer: streamServer, streamClient: streamClient, trustChanged: trustChanged)
+                    server: server, client: client, sharedClient: sharedClient, streamServer: streamServer, streamClient: streamClient, trustChanged: trustChanged)
             }
         }
     }
@@ -298,7 +300,7 @@ package final class Dataplane {
         for loop in loops {
             loop.thread.mailbox.post { _ in
                 loop.worker.worker.cutTunnels(ProxyError(.shuttingDown), because: "the sidecar shuts down") {
-                    $0.pointee.isInbound == inbound
+                    $0.d.pointee.isInbound == inbound
                 }
             }
         }

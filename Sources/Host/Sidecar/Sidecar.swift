@@ -115,7 +115,7 @@ package final class Sidecar {
             let credentials = try WorkloadCredentials(identity: own, id: id, rootsPEM: roots)
             dataplane.setTLS(
                 server: try credentials.serverContext(), client: try credentials.clientContext(),
-                streamServer: try credentials.streamServerContext(), streamClient: try credentials.streamClientContext(), trustChanged: false)
+                sharedClient: try credentials.sharedClientContext(), streamServer: try credentials.streamServerContext(), streamClient: try credentials.streamClientContext(), trustChanged: false)
         }
     }
 
@@ -128,7 +128,8 @@ package final class Sidecar {
             let server = running.isComplete ? try credentials.serverContext() : nil
             let client = try credentials.clientContext()
             dataplane.setTLS(
-                server: server, client: client, streamServer: running.isComplete ? try credentials.streamServerContext() : nil,
+                server: server, client: client, sharedClient: try credentials.sharedClientContext(),
+                streamServer: running.isComplete ? try credentials.streamServerContext() : nil,
                 streamClient: try credentials.streamClientContext(), trustChanged: again)
             controlContext = client
         } catch {

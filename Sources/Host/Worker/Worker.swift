@@ -39,15 +39,15 @@ struct Worker: BitwiseCopyable {
             guard let id = try? SPIFFEID(identity) else { return nil }
             expected = ExpectedPeer([id], endpoint: record.address)
         }
-        return add(label, UpstreamPool(address: address, expected: expected))
+        return add(label, UpstreamPool(address: address, expected: expected, spoken: record.spoken))
     }
 
     /// The application that the inbound port stands in front of.
-    func setApplication(_ address: SocketAddress) {
-        _ = add(EndpointDirectory.application, UpstreamPool(address: address, expected: nil))
+    func setApplication(_ address: SocketAddress, spoken: EndpointDirectory.HTTPVersion) {
+        _ = add(EndpointDirectory.application, UpstreamPool(address: address, expected: nil, spoken: spoken))
     }
 
-    private func add(_ label: Int32, _ pool: UpstreamPool) -> UnsafeMutablePointer<UpstreamPool> {
+    private func add(_ label: Int32, _ pool: consuming UpstreamPool) -> UnsafeMutablePointer<UpstreamPool> {
         let index = Int(label)
         while w.pointee.pools.count <= index { w.pointee.pools.append(nil) }
         let memory = UnsafeMutablePointer<UpstreamPool>.allocate(capacity: 1)
@@ -63,8 +63,9 @@ struct Worker: BitwiseCopyable {
         let inbound: UnsafeMutablePointer<Chain>
         let outbound: UnsafeMutablePointer<Chain>
         let serviceIndex: [Int32]
-        /// As `serviceIndex`: whether it takes raw streams.
-        let leadsToStream: [Bool]
+        /// As `serviceIndex`: what is spoken there.
+        let listenerProtocols: [PortProtocol]
+        let applicationProtocol: PortProtocol
         let acceptsPlaintext: Bool
         let own: OwnLabels
     }
@@ -77,13 +78,15 @@ struct Worker: BitwiseCopyable {
         w.pointee.inbound = update.inbound
         w.pointee.outbound = update.outbound
         w.pointee.serviceIndex = update.serviceIndex
-        w.pointee.streamListeners = update.leadsToStream
+        w.pointee.listenerProtocols = update.listenerProtocols
+        w.pointee.applicationProtocol = update.applicationProtocol
         rename(update.own)
+        pool(of: EndpointDirectory.application)?.pointee.spoken = .init(update.applicationProtocol)
         let goesStrict = w.pointee.acceptsPlaintext && !update.acceptsPlaintext
         w.pointee.acceptsPlaintext = update.acceptsPlaintext
         if goesStrict, (w.pointee.serverTLS ?? w.pointee.streamServerTLS) != nil {
             cutTunnels(ProxyError(.accessRevoked), because: "the mesh takes no plaintext any more") {
-                $0.pointee.isInbound && !$0.pointee.filters.isTLS
+                $0.d.pointee.isInbound && !$0.d.pointee.filters.isTLS
             }
             closeConnections { $0.pointee.isInbound && $0.pointee.state.isSecureOrPlain && !$0.pointee.filters.isTLS }
         }
@@ -98,10 +101,11 @@ struct Worker: BitwiseCopyable {
     /// So nobody is cut off who is still trusted: closing an idle connection from the called side would race with a request
     /// that is on its way, and a POST lost in that race is lost for good. The calling side closes its own without a race.
     func setTLS(
-        server: TLSContext?, client: TLSContext?, streamServer: TLSContext?, streamClient: TLSContext?, trustChanged: Bool
+        server: TLSContext?, client: TLSContext?, sharedClient: TLSContext?, streamServer: TLSContext?, streamClient: TLSContext?, trustChanged: Bool
     ) {
         w.pointee.serverTLS = server
         w.pointee.clientTLS = client
+        w.pointee.sharedClientTLS = sharedClient
         w.pointee.streamServerTLS = streamServer
         w.pointee.streamClientTLS = streamClient
         guard trustChanged else { return }
@@ -109,12 +113,13 @@ struct Worker: BitwiseCopyable {
         for pool in w.pointee.pools {
             guard let pool, pool.pointee.expected != nil else { continue }
             while let idle = pool.pointee.idle { Upstream(idle).close() }
+            Upstream.closeIdleShared(of: pool)
         }
         // Tunnels make no next request: they are asked at once.
-        cutTunnels(ProxyError(.accessRevoked), because: "the trust it was opened under is gone") { d in
-            guard let tunnel = Tunnel(d) else { return false }
-            return !isTrusted(d.pointee.transport, by: d.pointee.isStream ? streamServer : server)
-                || !isTrusted(tunnel.u.pointee.transport, by: d.pointee.isStream ? streamClient : client)
+        cutTunnels(ProxyError(.accessRevoked), because: "the trust it was opened under is gone") { tunnel in
+            let isStream = tunnel.d.pointee.isStream
+            return !isTrusted(tunnel.d.pointee.transport, by: isStream ? streamServer : server)
+                || !isTrusted(tunnel.u.pointee.transport, by: isStream ? streamClient : client)
         }
     }
 
@@ -142,9 +147,9 @@ struct Worker: BitwiseCopyable {
     private func closeOldest() {
         while w.pointee.retired.count > HostLimits.retiredChainsMax, let oldest = w.pointee.retired.first {
             cutTunnels(ProxyError(.shuttingDown), because: "too many config changes since it was opened") {
-                $0.pointee.exchange?.pointee.chain == oldest
+                $0.x.pointee.chain == oldest
             }
-            closeConnections { $0.pointee.hasBegun && $0.pointee.exchange?.pointee.chain == oldest }
+            closeConnections { Downstream($0).uses(oldest) }
             releaseRetiredChains()
             if w.pointee.retired.first == oldest { break }
         }
@@ -166,20 +171,29 @@ struct Worker: BitwiseCopyable {
             let downstream = Downstream(tunnel.d)
             // Services have other places in the new snapshot.
             tunnel.x.pointee.wayIn = downstream.wayIn
-            if !ChainRun(tunnel.x).review(under: downstream.chain, at: w.pointee.loop.now) { downstream.perform() }
+            if !ChainRun(tunnel.x).review(under: downstream.chain, at: w.pointee.loop.now) { Caller(tunnel.x).perform(tunnel.x) }
         }
     }
 
-    func cutTunnels(_ error: ProxyError, because reason: Reason, _ matches: (UnsafeMutablePointer<DownstreamStorage>) -> Bool) {
-        forEachTunnel { if matches($0.d) { $0.cut(error, because: reason) } }
+    func cutTunnels(_ error: ProxyError, because reason: Reason, _ matches: (Tunnel) -> Bool) {
+        forEachTunnel { if matches($0) { $0.cut(error, because: reason) } }
     }
 
+    /// Also those whose caller's end is a stream: to be asked and cut, not to be relayed.
     private func forEachTunnel(_ body: (Tunnel) -> Void) {
         guard w.pointee.tunnelCount > 0 else { return }
         var next = w.pointee.connections
         while let d = next {
             next = d.pointee.next
             if let tunnel = Tunnel(d) { body(tunnel) }
+            // From the end: what is cut leaves the table, and another may take its place.
+            var index = Downstream(d).http2?.pointee.live ?? 0
+            while index > 0 {
+                index -= 1
+                guard let h = Downstream(d).http2, index < h.pointee.live else { continue }
+                let stream = ServerStream(h.pointee.streams + h.pointee.machine.streams.place(at: index))
+                if let tunnel = StreamTunnel(stream) { body(Tunnel(d, tunnel.u, tunnel.x)) }
+            }
         }
     }
 
@@ -195,13 +209,14 @@ struct Worker: BitwiseCopyable {
                 Upstream(idle).close()
                 left -= 1
             }
+            left -= Upstream.closeIdleShared(of: pool)
         }
         var looks = HostLimits.shedPerExhaustion * 8
         var next = w.pointee.oldestConnection
         while left > 0, looks > 0, let d = next {
             next = d.pointee.previous
             looks -= 1
-            guard d.pointee.state == .open, !d.pointee.hasBegun, d.pointee.input.isEmpty, d.pointee.output.isEmpty else { continue }
+            guard d.pointee.state == .open, Downstream(d).inFlight == 0, d.pointee.input.isEmpty, d.pointee.output.isEmpty else { continue }
             Downstream(d).close()
             left -= 1
         }
@@ -218,7 +233,7 @@ struct Worker: BitwiseCopyable {
             let block = w.pointee.exchangeSlots[slot].block
         else { return w.pointee.stats.staleResumes.increment() }
         let x = ExchangeMemory(block: block).storage
-        if !Downstream(owner: x).resume(x, generation: token.generation, verdict) { w.pointee.stats.staleResumes.increment() }
+        if !Caller(x).resume(x, generation: token.generation, verdict) { w.pointee.stats.staleResumes.increment() }
     }
 
     // MARK: Drain
@@ -226,12 +241,16 @@ struct Worker: BitwiseCopyable {
     /// Inbound callers are asked to leave with their next answer; idle ones are closed.
     func drainInbound() {
         w.pointee.isDraining = true
-        closeConnections { $0.pointee.isInbound && $0.pointee.state == .open && !$0.pointee.hasBegun && $0.pointee.input.isEmpty }
+        closeConnections {
+            $0.pointee.isInbound && $0.pointee.state == .open && !$0.pointee.hasBegun && !$0.pointee.speaksHTTP2 && $0.pointee.input.isEmpty
+        }
         // Answers under way say goodbye too, so that no caller sends a next request into a port that is about to go.
         var next = w.pointee.connections
         while let d = next {
-            if d.pointee.isInbound { d.pointee.machine.closeSoon() }
             next = d.pointee.next
+            guard d.pointee.isInbound else { continue }
+            d.pointee.machine.closeSoon()
+            Downstream(d).announceEnd()
         }
     }
 
@@ -240,7 +259,7 @@ struct Worker: BitwiseCopyable {
         var count = 0
         var next = w.pointee.connections
         while let d = next {
-            if d.pointee.isInbound == inbound, d.pointee.hasBegun { count += 1 }
+            if d.pointee.isInbound == inbound { count += Downstream(d).inFlight }
             next = d.pointee.next
         }
         return count
@@ -249,7 +268,9 @@ struct Worker: BitwiseCopyable {
     func closeAll() {
         closeConnections { _ in true }
         for pool in w.pointee.pools {
-            while let idle = pool?.pointee.idle { Upstream(idle).close() }
+            guard let pool else { continue }
+            while let idle = pool.pointee.idle { Upstream(idle).close() }
+            while let shared = pool.pointee.shared { Upstream(shared).fail(ProxyError(.shuttingDown)) }
         }
     }
 }

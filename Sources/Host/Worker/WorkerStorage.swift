@@ -9,6 +9,8 @@ struct WorkerStorage: ~Copyable {
     let blocks: UnsafeMutablePointer<BlockPool>
     /// Where a head parser writes a canonical target before it is known whether it is needed.
     let scratch: UnsafeMutableBufferPointer<UInt8>
+    /// Where the text of field blocks is decoded to.
+    let fieldScratch = HTTP2Machine.Scratch()
     let stats: WorkerStats
     /// How this process calls itself in `via`, by direction.
     let inboundHop: HopName
@@ -29,12 +31,16 @@ struct WorkerStorage: ~Copyable {
     var pools: [UnsafeMutablePointer<UpstreamPool>?] = []
     /// By listener: the index of its service in the current snapshot; -1 if the snapshot lacks it.
     var serviceIndex: [Int32] = []
-    /// By listener: whether that service is called with raw streams.
-    var streamListeners: [Bool] = []
+    /// By listener: what that service is called with.
+    var listenerProtocols: [PortProtocol] = []
+    /// What the application behind the inbound port speaks.
+    var applicationProtocol = PortProtocol.http
 
     var listeners: [(Listening.Kind, Listener)] = []
     var serverTLS: TLSContext?
     var clientTLS: TLSContext?
+    /// For calls that share a connection: offers HTTP/2 before HTTP/1.
+    var sharedClientTLS: TLSContext?
     /// The same for raw streams, which other sidecars must not take for HTTP.
     var streamServerTLS: TLSContext?
     var streamClientTLS: TLSContext?
@@ -96,11 +102,27 @@ struct WorkerStorage: ~Copyable {
         blocks.deinitialize(count: 1)
         blocks.deallocate()
         scratch.deallocate()
+        fieldScratch.free()
         handshakes.free()
         for slot in exchangeSlots { slot.block?.deallocate() }
     }
 
-    func leadsToStream(_ listener: Int32) -> Bool { Int(listener) < streamListeners.count && streamListeners[Int(listener)] }
+    func clientTLS(for spoken: Upstream.Spoken) -> TLSContext? {
+        switch spoken {
+        case .http1: clientTLS
+        case .http2: sharedClientTLS
+        case .rawStream: streamClientTLS
+        }
+    }
+
+    /// What is spoken on the port through which a caller comes in.
+    func spoken(on listening: Listening) -> PortProtocol {
+        switch listening.kind {
+        case .inbound: listening.isStream ? .tcp : applicationProtocol
+        case .proxy: .http
+        case .service: Int(listening.index) < listenerProtocols.count ? listenerProtocols[Int(listening.index)] : .http
+        }
+    }
 
     // MARK: Exchange memory
 
@@ -169,6 +191,12 @@ struct WorkerStats {
     private let tunnelsIdle: Counter
     private let tunnelsRevoked: Counter
     private let tunnelsShutDown: Counter
+    let detectedHTTP1: Counter
+    let detectedHTTP2: Counter
+    /// Other people's, on its way to the application as it is.
+    let detectedTLS: Counter
+    let detectedOther: Counter
+    let detectedSilence: Counter
 
     init(_ stats: StatsRegistry, loop: Int) {
         downstreamOpened = stats.counter("weft_downstream_connections_total", "Connections accepted from callers.", loop: loop)
@@ -209,6 +237,16 @@ struct WorkerStats {
         tunnelsIdle = ended("idle")
         tunnelsRevoked = ended("policy")
         tunnelsShutDown = ended("shutdown")
+        let detected = { (what: String) in
+            stats.counter(
+                "weft_downstream_detected_total", "Connections to ports that declare no protocol, by what their first bytes were.",
+                labels: [StatsRegistry.Label("protocol", what)], loop: loop)
+        }
+        detectedHTTP1 = detected("http1")
+        detectedHTTP2 = detected("http2")
+        detectedTLS = detected("tls")
+        detectedOther = detected("tcp")
+        detectedSilence = detected("silence")
         timeouts = stats.counter("weft_downstream_timeouts_total", "Connections closed because the caller was too slow.", loop: loop)
     }
 

@@ -314,6 +314,7 @@ package struct ChainRun {
         unsafe x.pointee.response.status = status
         unsafe x.pointee.response.headers.count = 0
         unsafe x.pointee.replyBody = body
+        unsafe x.pointee.grpcStatus = x.isGRPC ? GRPCStatus(ofReply: status) : nil
         unsafe x.pointee.reason = reason
         unsafe x.pointee.flag = flag
         unsafe x.pointee.responseStartedAt = x.pointee.now
@@ -353,6 +354,7 @@ package struct ChainRun {
         // They stand in a buffer that is another attempt's now.
         unsafe x.pointee.response.headers.count = 0
         unsafe x.pointee.flag = .none
+        unsafe x.pointee.grpcStatus = nil
         unsafe x.pointee.reason = ""
         unsafe x.pointee.error = nil
         unsafe x.pointee.attempt &+= 1
@@ -447,7 +449,7 @@ package struct ChainRun {
     private func endPasses(from stage: Int, _ kind: Outcome.Kind) {
         guard unsafe Int(x.pointee.reached) > stage else { return }
         if unsafe x.pointee.isStream { return endStreamPasses(from: stage, kind) }
-        let outcome = unsafe Outcome(kind: kind, status: x.pointee.response.status, error: x.pointee.error)
+        let outcome = unsafe Outcome(kind: kind, status: x.pointee.response.status, error: x.pointee.error, grpcStatus: x.pointee.grpcStatus)
         unsafe x.pointee.chain.pointee.outcome.climb(x, outcome, downTo: stage)
         unsafe x.pointee.reached = UInt8(truncatingIfNeeded: stage)
     }

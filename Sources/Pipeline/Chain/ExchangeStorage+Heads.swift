@@ -36,16 +36,26 @@ extension ExchangeStorage {
     ///
     /// `received` and `answered` are all the bytes that views of the two heads may point to; `memory` has room for both.
     package mutating func moveHeads(request received: Bytes, response answered: Bytes, to memory: UnsafeMutableRawPointer) {
-        let first = unsafe HeadMove(received, to: memory)
-        unsafe request.methodText = first.moved(request.methodText)
-        unsafe request.target = first.moved(request.target)
-        unsafe request.path = first.moved(request.path)
-        unsafe request.query = first.moved(request.query)
-        unsafe request.authority = first.moved(request.authority)
-        unsafe request.headers.base = first.moved(request.headers.base)
-        let second = unsafe HeadMove(answered, to: memory + received.count)
-        unsafe response.reason = second.moved(response.reason)
-        unsafe response.headers.base = second.moved(response.headers.base)
+        unsafe moveRequest(received, to: memory)
+        unsafe moveResponse(answered, to: memory + received.count)
+    }
+
+    /// As ``moveHeads(request:response:to:)``.
+    package mutating func moveRequest(_ received: Bytes, to memory: UnsafeMutableRawPointer) {
+        let move = unsafe HeadMove(received, to: memory)
+        unsafe request.methodText = move.moved(request.methodText)
+        unsafe request.target = move.moved(request.target)
+        unsafe request.path = move.moved(request.path)
+        unsafe request.query = move.moved(request.query)
+        unsafe request.authority = move.moved(request.authority)
+        unsafe request.headers.base = move.moved(request.headers.base)
+    }
+
+    /// As ``moveHeads(request:response:to:)``.
+    package mutating func moveResponse(_ received: Bytes, to memory: UnsafeMutableRawPointer) {
+        let move = unsafe HeadMove(received, to: memory)
+        unsafe response.reason = move.moved(response.reason)
+        unsafe response.headers.base = move.moved(response.headers.base)
     }
 }
 

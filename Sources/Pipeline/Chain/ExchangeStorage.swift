@@ -49,7 +49,7 @@ package struct ConnectionStorage: BitwiseCopyable {
     package var admittedBy: UInt64 = 0
     /// For `x-forwarded-for`; none if it would mean nothing to others.
     package var caller = CallerAddress()
-    /// Two flags in the one byte that is left behind an address: tens of thousands of these may idle.
+    /// Flags in the one byte that is left behind an address: tens of thousands of these may idle.
     private var flags: UInt8 = 0
     /// The service's port it came in by; 0: not known.
     package var servicePort: UInt16 = 0
@@ -65,6 +65,18 @@ package struct ConnectionStorage: BitwiseCopyable {
     package var isStream: Bool {
         get { flags & 2 != 0 }
         set { flags = newValue ? flags | 2 : flags & ~2 }
+    }
+
+    /// It is a raw stream whose port declares no protocol: what is asked of HTTP there must not be passed by.
+    package var isUndeclared: Bool {
+        get { flags & 4 != 0 }
+        set { flags = newValue ? flags | 4 : flags & ~4 }
+    }
+
+    /// Its port declares no protocol, and it is not known yet.
+    package var isDetecting: Bool {
+        get { flags & 8 != 0 }
+        set { flags = newValue ? flags | 8 : flags & ~8 }
     }
 
     package init() {}
@@ -159,6 +171,9 @@ package struct ExchangeStorage: BitwiseCopyable {
     /// The host's own: which connection, which upstream.
     package var owner: UnsafeMutableRawPointer?
     package var upstream: UnsafeMutableRawPointer?
+    /// Each is a stream of HTTP/2, or a connection.
+    package var callerSpeaksHTTP2 = false
+    package var serviceSpeaksHTTP2 = false
 
     // The runner's.
     package var state = State.descending
@@ -211,6 +226,8 @@ package struct ExchangeStorage: BitwiseCopyable {
     package var replyBody = Bytes.empty
     package var reason = Reason("")
     package var responseStartedAt = Instant.zero
+    /// Of a call of gRPC; nil while there is none.
+    package var grpcStatus: GRPCStatus?
 
     // Bodies.
     package var requestBytes: UInt64 = 0

@@ -160,6 +160,20 @@ extension ExchangeStorage {
         if !responseEdits.append(operation, name, value, stage: stage, arena: &arena) { editFailed = true }
     }
 
+    /// As the other one, at a time that is known: it counts whether or not the request has ended.
+    package mutating func setDeadline(at deadline: Instant) {
+        guard Int(timerCount) < Self.timersMax else {
+            editFailed = true
+            return
+        }
+        var timer = StageTimer()
+        timer.stage = stage
+        timer.duration = Nanoseconds(.max)
+        timer.deadline = deadline
+        timers[Int(timerCount)] = timer
+        timerCount += 1
+    }
+
     package mutating func setDeadline(_ duration: Nanoseconds, coversHeadOnly: Bool) {
         guard Int(timerCount) < Self.timersMax else {
             editFailed = true

@@ -181,4 +181,13 @@ public struct Outcome: BitwiseCopyable, Sendable {
     public let status: UInt16
     /// Why it failed, where it did.
     public let error: ProxyError?
+    /// Of a call of gRPC.
+    public let grpcStatus: GRPCStatus?
+
+    package init(kind: Kind, status: UInt16, error: ProxyError?, grpcStatus: GRPCStatus? = nil) {
+        self.kind = kind
+        self.status = status
+        self.error = error
+        self.grpcStatus = grpcStatus
+    }
 }

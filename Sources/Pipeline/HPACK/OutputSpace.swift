@@ -28,6 +28,14 @@ package struct OutputSpace: BitwiseCopyable {
         count &+= 1
     }
 
+    /// The caller has checked ``room``.
+    mutating func append(_ bytes: Bytes) {
+        assert(bytes.count <= room)
+        guard let source = unsafe bytes.base, bytes.count > 0 else { return }
+        unsafe end.update(from: source, count: bytes.count)
+        count &+= bytes.count
+    }
+
     /// Four bytes in network order.
     @inline(__always)
     mutating func append(bigEndian value: UInt32) {

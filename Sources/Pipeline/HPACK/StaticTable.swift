@@ -106,7 +106,7 @@ enum FieldHash {
 extension Bytes {
     /// Whether both are the same bytes.
     @inline(__always)
-    func isSame(as other: Bytes) -> Bool {
+    package func isSame(as other: Bytes) -> Bool {
         guard count == other.count else { return false }
         var position = 0
         while position &+ 8 <= count {

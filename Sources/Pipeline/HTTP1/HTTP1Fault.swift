@@ -8,6 +8,8 @@ package enum HTTP1Fault: UInt8, BitwiseCopyable, Error, Sendable, CaseIterable {
     case headTooLarge, tooManyFields, nameTooLong
     // Start line
     case malformedRequestLine, methodTooLong, targetTooLong, malformedVersion, unsupportedVersion
+    /// Neither a method that is known nor a version of HTTP: whoever speaks something else has no use for an answer, and gets none.
+    case notHTTP
     case malformedTarget, malformedPath, encodedPathByte, pathAboveRoot, tunnelRefused
     case malformedStatusLine
     // Header lines
@@ -53,6 +55,7 @@ package enum HTTP1Fault: UInt8, BitwiseCopyable, Error, Sendable, CaseIterable {
         case .methodTooLong: "method too long"
         case .targetTooLong: "request target too long"
         case .malformedVersion: "malformed HTTP version"
+        case .notHTTP: "this is not HTTP"
         case .unsupportedVersion: "unsupported HTTP version"
         case .malformedTarget: "malformed request target"
         case .malformedPath: "malformed path"

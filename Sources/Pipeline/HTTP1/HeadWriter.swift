@@ -138,10 +138,11 @@ package struct HeadWriter {
         needed &+= 1
     }
 
-    package mutating func field(_ name: HeaderName, number: UInt64) {
+    package mutating func field(_ name: HeaderName, number: UInt64, unit: StaticString = "") {
         append(name.bytes)
         append(": ")
         appendDecimal(number)
+        append(unit)
         append("\r\n")
     }
 

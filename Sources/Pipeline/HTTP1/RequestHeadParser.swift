@@ -170,6 +170,7 @@ package struct RequestHeadParser: BitwiseCopyable {
     private mutating func parseVersion(_ input: Bytes, at start: Int) -> HeadStep {
         switch HTTPVersion.read(input, at: start) {
         case .needMore: return .needMore
+        case .reject(.malformedVersion) where Method(input.slice(methodStart, targetStart &- 1)) == .other: return .reject(.notHTTP)
         case .reject(let fault): return .reject(fault)
         case .complete(let minor): minorVersion = UInt8(truncatingIfNeeded: minor)
         }

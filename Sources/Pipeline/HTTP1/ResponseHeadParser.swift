@@ -78,6 +78,7 @@ package struct ResponseHeadParser: BitwiseCopyable {
         unsafe head.namesUpgrade = framing.saysUpgrade && framing.hasUpgrade
         unsafe head.headers.isWireFormat = true
         unsafe head.dropped = framing.dropped
+        unsafe head.sensitive = FieldMask()
         return nil
     }
 

@@ -26,7 +26,7 @@ package struct FloodGuard: BitwiseCopyable {
         }
     }
 
-    /// WINDOW_UPDATEs for each DATA frame that we sent, and how many before the first (Envoy's 10, and one for each stream there can be).
+    /// WINDOW_UPDATEs for each DATA frame that we sent and each stream, and how many before the first (Envoy's 10, and one for each stream there can be).
     static let updatesPerDataFrame = 10, updatesAtFirst = 1_000
     /// CONTINUATIONs of one block; what fits our bounds fits the first frame (CVE-2024-27919).
     package static let continuationsMax = 8
@@ -52,6 +52,9 @@ package struct FloodGuard: BitwiseCopyable {
 
     /// A DATA frame of ours went out: something for the peer to give room back for.
     package mutating func sentData() { updatesLeft = min(updatesLeft &+ Self.updatesPerDataFrame, Self.updatesAtFirst) }
+
+    /// A stream was opened, whose window the peer may set as it likes.
+    package mutating func openedStream() { sentData() }
 
     /// A WINDOW_UPDATE came; false: too many.
     package mutating func admitsUpdate() -> Bool {

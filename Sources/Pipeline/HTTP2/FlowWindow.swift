@@ -30,7 +30,7 @@ package struct SendWindow: BitwiseCopyable, Equatable, Sendable {
 /// given back by halves: a WINDOW_UPDATE for every piece would be a frame for a frame.
 package struct ReceiveWindow: BitwiseCopyable, Equatable, Sendable {
     /// Bytes of the whole window.
-    package let size: Int
+    package private(set) var size: Int
     private var open: Int
     private var owed = 0
 
@@ -49,11 +49,15 @@ package struct ReceiveWindow: BitwiseCopyable, Equatable, Sendable {
         return true
     }
 
-    /// So many received bytes are held no longer; what to say in a WINDOW_UPDATE now, 0 if that can wait.
-    package mutating func release(_ count: Int) -> Int {
+    /// So many received bytes are held no longer; what to say in a WINDOW_UPDATE now, 0 if that can wait. With an update the window
+    /// doubles, if it is smaller than `bytesMax`.
+    package mutating func release(_ count: Int, growingTo bytesMax: Int = 0) -> Int {
         owed &+= count
         assert(owed &+ open <= size)
         guard owed > 0, owed &* 2 >= size else { return 0 }
+        let more = max(0, min(size, bytesMax &- size))
+        size &+= more
+        owed &+= more
         defer { owed = 0 }
         open &+= owed
         return owed

@@ -79,7 +79,7 @@ package struct FrameReader: BitwiseCopyable {
         case FrameHeader.Kind.data:
             return beginData(header, input, payload, frameStart: start)
         case FrameHeader.Kind.headers, FrameHeader.Kind.reset, FrameHeader.Kind.settings, FrameHeader.Kind.ping, FrameHeader.Kind.goAway,
-            FrameHeader.Kind.windowUpdate, FrameHeader.Kind.continuation:
+            FrameHeader.Kind.windowUpdate, FrameHeader.Kind.continuation, FrameHeader.Kind.priority:
             guard input.count &- payload >= header.length else { return .needMore(consumed: start) }
             state = .header
             return whole(header, input, payload)
@@ -96,6 +96,11 @@ package struct FrameReader: BitwiseCopyable {
         switch header.kind {
         case FrameHeader.Kind.headers:
             return readBlock(header, input, payload)
+        case FrameHeader.Kind.priority:
+            guard input.bigEndian(at: payload) & 0x7FFF_FFFF != header.stream else {
+                return .reject(HTTP2Fault(.protocolError, .stream(header.stream)), consumed: end)
+            }
+            return .frame(.ignored, consumed: end)
         case FrameHeader.Kind.continuation:
             let isLast = header.has(FrameHeader.Flag.endHeaders)
             if isLast { openBlock = 0 }
@@ -128,7 +133,11 @@ package struct FrameReader: BitwiseCopyable {
             start &+= 1
             end &-= Int(input[payload])
         }
-        if header.has(FrameHeader.Flag.priority) { start &+= 5 }
+        if header.has(FrameHeader.Flag.priority) {
+            // Of a scheme that nobody follows any more this alone is left to be refused (RFC 7540 §5.3.1).
+            guard start &+ 5 <= end, input.bigEndian(at: start) & 0x7FFF_FFFF != header.stream else { return fail(HTTP2Fault(.protocolError)) }
+            start &+= 5
+        }
         guard end >= start else { return fail(HTTP2Fault(.protocolError)) }
         let isLast = header.has(FrameHeader.Flag.endHeaders)
         if !isLast { openBlock = header.stream }

@@ -3,7 +3,7 @@
 /// | kind | stream | length | else |
 /// |---|---|---|---|
 /// | DATA, HEADERS | not 0 | room for what its flags announce: FRAME_SIZE_ERROR | padding within it |
-/// | PRIORITY | not 0 | 5, or FRAME_SIZE_ERROR of the stream | |
+/// | PRIORITY | not 0 | 5, or FRAME_SIZE_ERROR of the stream | no dependency on itself, or PROTOCOL_ERROR of the stream |
 /// | RST_STREAM | not 0 | 4 | |
 /// | SETTINGS | 0 | a multiple of 6; 0 with ACK | |
 /// | PUSH_PROMISE | never | | nobody here enables it (§6.6, §8.4) |

@@ -23,9 +23,10 @@ package struct RequestFieldsReader: BitwiseCopyable {
     }
 
     private static let cookie: HeaderName = "cookie"
+    private static let key: HeaderName = "sec-websocket-key"
 
     private var seen: Pseudo = []
-    private var method = Place(), scheme = Place(), path = Place(), authority = Place()
+    private var method = Place(), scheme = Place(), path = Place(), authority = Place(), wanted = Place()
     private var framing = FramingFields()
     private var forwarding = ForwardingFields()
     private var hasLines = false
@@ -66,7 +67,7 @@ package struct RequestFieldsReader: BitwiseCopyable {
         case 5 where name.equals(":path"): (kind, path) = (.path, place)
         case 7 where name.equals(":method"): (kind, method) = (.method, place)
         case 7 where name.equals(":scheme"): (kind, scheme) = (.scheme, place)
-        case 9 where name.equals(":protocol"): kind = .protocol
+        case 9 where name.equals(":protocol"): (kind, wanted) = (.protocol, place)
         case 10 where name.equals(":authority"): (kind, authority) = (.authority, place)
         default: return .malformed
         }
@@ -101,30 +102,33 @@ package struct RequestFieldsReader: BitwiseCopyable {
     /// - Parameters:
     ///   - text: where the block's text stands for as long as the head lives; cookies are joined behind it.
     ///   - endsStream: the request has no body.
+    ///   - takesWebSockets: the caller was told that extended CONNECT is understood.
     ///   - scratch: as in `RequestHeadParser`.
     package mutating func finish(
-        _ text: inout OutputSpace, endsStream: Bool, scratch: UnsafeMutableBufferPointer<UInt8>, into head: inout RequestHead
+        _ text: inout OutputSpace, endsStream: Bool, takesWebSockets: Bool = false, scratch: UnsafeMutableBufferPointer<UInt8>,
+        into head: inout RequestHead
     ) -> HTTP2Refusal? {
         unsafe head.headers.base = text.bytes.base
-        guard seen.contains(.method), case let methodText = method.view(text.bytes), methodText.isToken else { return .malformed }
+        guard seen.contains(.method), case var methodText = method.view(text.bytes), methodText.isToken else { return .malformed }
         if methodText.count > HTTP1Limits.methodBytesMax { return .fault(.methodTooLong) }
-        if methodText.equals("CONNECT") {
-            // §8.5. With a protocol (RFC 8441) it is for those who were told that we understand it, and nobody was.
-            let isTunnel = seen == [.method, .authority]
-            return isTunnel ? .fault(.tunnelRefused) : .malformed
-        }
-        guard seen.isSuperset(of: [.scheme, .path]), !seen.contains(.protocol) else { return .malformed }
+        let isConnect = methodText.equals("CONNECT")
+        // §8.5. With a protocol (RFC 8441) it is for those who were told that we understand it.
+        if isConnect, seen == [.method, .authority] { return .fault(.tunnelRefused) }
+        guard seen.isSuperset(of: [.scheme, .path]), seen.contains(.protocol) == isConnect, !isConnect || takesWebSockets else { return .malformed }
+        if isConnect { methodText = Bytes("GET") }
         unsafe head.methodText = methodText
         unsafe head.method = Method(methodText)
         if let refusal = unsafe finishAuthority(text.bytes, &head) { return refusal }
         if let refusal = unsafe finishFraming(endsStream: endsStream, &head) { return refusal }
         if let refusal = unsafe joinCookies(&text, &head) { return refusal }
+        if isConnect, let refusal = unsafe askForWebSocket(&text, &head) { return refusal }
         if text.count > HTTP1Limits.headBytesMax { return .fault(.headTooLarge) }
         unsafe head.minorVersion = 1
         unsafe head.keepsAlive = true
-        unsafe head.asksUpgrade = false
+        unsafe head.asksUpgrade = isConnect
         unsafe head.headers.isWireFormat = true
         unsafe head.dropped = framing.dropped
+        unsafe head.sensitive = sensitive
         unsafe head.forwarding = forwarding
         let target = path.view(text.bytes)
         if target.count > HTTP1Limits.targetBytesMax { return .fault(.targetTooLong) }
@@ -198,14 +202,32 @@ package struct RequestFieldsReader: BitwiseCopyable {
         unsafe head.headers.count &+= 1
         return nil
     }
-}
 
-extension OutputSpace {
-    /// The caller has checked ``room``.
-    fileprivate mutating func append(_ bytes: Bytes) {
-        assert(bytes.count <= room)
-        guard let source = unsafe bytes.base, bytes.count > 0 else { return }
-        unsafe end.update(from: source, count: bytes.count)
-        count &+= bytes.count
+    /// RFC 8441 §5: what HTTP/1 asks for with a GET and lines of its own. The service says yes or no in its version's words, and the caller
+    /// hears it in this one's.
+    private mutating func askForWebSocket(_ text: inout OutputSpace, _ head: inout RequestHead) -> HTTP2Refusal? {
+        // Other protocols have no counterpart that is known to be safe, and a tunnel's bytes are no body.
+        guard wanted.view(text.bytes).equalsFolded("websocket") else { return .fault(.tunnelRefused) }
+        guard framing.length < 0 else { return .malformed }
+        unsafe head.framing = .none
+        unsafe head.expectsContinue = false
+        // The key is for one hop, as in HTTP/1; this caller has none of its own.
+        var line = unsafe head.headers.firstIndex(of: Self.key)
+        while line >= 0 {
+            framing.dropped.insert(line)
+            line = unsafe head.headers.firstIndex(of: Self.key, from: line &+ 1)
+        }
+        let index = unsafe Int(head.headers.count)
+        guard index < HTTP1Limits.fieldsMax, unsafe index < Int(head.headers.capacity) else { return .fault(.tooManyFields) }
+        let offer = Bytes("upgrade: websocket\r\n")
+        guard offer.count <= text.room else { return .fault(.headTooLarge) }
+        let start = text.count
+        text.append(offer)
+        unsafe head.headers.fields.unsafelyUnwrapped[index] = HeaderField(
+            nameOffset: UInt16(truncatingIfNeeded: start), nameCount: 7, valueOffset: UInt16(truncatingIfNeeded: start &+ 9), valueCount: 9,
+            tag: Upgrade.header.tag)
+        unsafe head.headers.count &+= 1
+        framing.dropped.insert(index)
+        return nil
     }
 }

@@ -72,6 +72,7 @@ package struct ResponseFieldsReader: BitwiseCopyable {
         unsafe head.headers.base = text.base
         unsafe head.headers.isWireFormat = true
         unsafe head.dropped = framing.dropped
+        unsafe head.sensitive = sensitive
         return true
     }
 }

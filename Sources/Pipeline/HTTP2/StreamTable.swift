@@ -73,8 +73,8 @@ package struct StreamTable: BitwiseCopyable {
         unsafe free[capacity &- count &- 1] = place
     }
 
-    /// The number of the `index`th living stream, for walks over all of them; walk backwards if the walk closes streams.
-    package func number(at index: Int) -> UInt32 { unsafe numbers[index] }
+    /// The place of the `index`th living stream, for walks over all of them; walk backwards if the walk closes streams.
+    package func place(at index: Int) -> Int { unsafe Int(places[index]) }
 
     /// A new SETTINGS_INITIAL_WINDOW_SIZE of the peer's moves the windows of all streams (§6.9.2). False: one of them over 2^31 - 1.
     package func moveSendWindows(by difference: Int) -> Bool {
@@ -99,6 +99,8 @@ package struct HTTP2Stream: BitwiseCopyable, Sendable {
     package var weEnded = false
     /// The message's head has come: the next block is its trailers, and DATA may come.
     package var hasHead = false
+    /// Responses before the last one (1xx).
+    var interimCount: UInt8 = 0
 
     package init(number: UInt32, sendBytes: Int, receiveBytes: Int) {
         self.number = number

@@ -122,6 +122,8 @@ package struct RequestHead: BitwiseCopyable {
     package var asksUpgrade = false
     /// Lines that end here: hop-by-hop ones, those Connection names, and those the encoder writes anew.
     package var dropped = FieldMask()
+    /// Lines that came as never to be indexed, and stay so where HTTP/2 carries them on (RFC 7541 §6.2.3).
+    package var sensitive = FieldMask()
     /// What the lines say about the hops before this one.
     package var forwarding = ForwardingFields()
     package var headers = unsafe HeaderTable()
@@ -141,6 +143,8 @@ package struct ResponseHead: BitwiseCopyable {
     package var namesUpgrade = false
     /// As in ``RequestHead/dropped``. The content-length of a response that has no body (to HEAD, 304) is not among them.
     package var dropped = FieldMask()
+    /// As in ``RequestHead/sensitive``.
+    package var sensitive = FieldMask()
     package var headers = unsafe HeaderTable()
 
     package init() {}

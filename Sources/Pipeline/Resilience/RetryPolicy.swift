@@ -28,6 +28,8 @@ public struct RetryPolicy: BitwiseCopyable, Sendable, Equatable {
         case timeout
         /// A final response head with this status, from the application.
         case status(UInt16)
+        /// The application answered a gRPC call with this status (0…16), and with nothing before it.
+        case grpcStatus(UInt8)
         /// This sidecar, or the peer's, refused on purpose: authz, rate limit, a policy.
         case denied
 
@@ -35,7 +37,7 @@ public struct RetryPolicy: BitwiseCopyable, Sendable, Equatable {
         public var isUnsent: Bool {
             switch self {
             case .connect, .closedUnsent, .peerUnsent, .breaker, .noEndpoint: true
-            case .resetBeforeHead, .resetAfterHead, .timeout, .status, .denied: false
+            case .resetBeforeHead, .resetAfterHead, .timeout, .status, .grpcStatus, .denied: false
             }
         }
     }
@@ -96,6 +98,8 @@ public struct RetryPolicy: BitwiseCopyable, Sendable, Equatable {
     public var conditions: Conditions
     public var statuses: StatusSet
     public var retryNonIdempotent: Bool
+    /// Statuses of gRPC, a bit each, with which a service says that it has done nothing: whatever the call, it may be made again.
+    public var grpcStatuses: UInt32 = 0
 
     public init(
         maxRetries: UInt8 = 2, conditions: Conditions = .all, statuses: StatusSet = .gatewayErrors, retryNonIdempotent: Bool = false
@@ -119,7 +123,9 @@ public struct RetryPolicy: BitwiseCopyable, Sendable, Equatable {
         }
         if responseStarted { return .giveUp(.responseStarted) }
         guard wants(failure) else { return .giveUp(.notConfigured) }
-        guard failure.isUnsent || method.isIdempotent || retryNonIdempotent else { return .giveUp(.notIdempotent) }
+        // All of gRPC is POST; by listing a status the operator vouches for it.
+        let isVouchedFor = if case .grpcStatus = failure { true } else { retryNonIdempotent }
+        guard failure.isUnsent || method.isIdempotent || isVouchedFor else { return .giveUp(.notIdempotent) }
         guard bodyKept else { return .giveUp(.bodyGone) }
         guard retries < maxRetries else { return .giveUp(.exhausted) }
         return .retry
@@ -132,6 +138,7 @@ public struct RetryPolicy: BitwiseCopyable, Sendable, Equatable {
         case .resetBeforeHead: conditions.contains(.reset)
         case .timeout: conditions.contains(.timeout)
         case .status(let code): conditions.contains(.status) && statuses.contains(code)
+        case .grpcStatus(let status): conditions.contains(.status) && grpcStatuses >> UInt32(status) & 1 == 1
         case .denied, .resetAfterHead: false
         }
     }

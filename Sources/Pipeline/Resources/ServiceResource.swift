@@ -1,4 +1,3 @@
-package enum PortProtocol: String, CaseIterable, Sendable, ConfigValue { case http, tcp }
 package enum ServiceLocation: String, CaseIterable, Sendable, ConfigValue { case `internal`, external }
 
 package struct ServicePort: ConfigRecord {
@@ -8,7 +7,10 @@ package struct ServicePort: ConfigRecord {
 
     package init(_ fields: inout ConfigFields) {
         port = fields.read("port", "Number that callers use.", .in(1...65535))
-        `protocol` = fields.read("protocol", default: .http, "What is spoken there.")
+        let declared: PortProtocol = fields.read(
+            "protocol", default: .auto,
+            "What the application speaks there: HTTP/1.1 (http), HTTP/2 in the clear (http2, grpc), anything (tcp), or what its first bytes say (auto).")
+        `protocol` = declared.resolved(onPort: port)
         node = fields.node
     }
 }
@@ -42,8 +44,10 @@ package struct ServiceResource: ResourceBody {
 
     package var speaksHTTP: Bool { httpPort != nil }
 
-    /// The port that callers reach it at with http: the first one. This version serves one.
-    package var httpPort: Int? { ports.first { $0.protocol == .http }?.port }
+    /// The port that callers reach it at with HTTP: the first one. This version serves one.
+    package var httpPort: Int? { ports.first(where: \.protocol.isHTTP)?.port }
+    /// What is spoken there; http if there is none.
+    package var httpProtocol: PortProtocol { ports.first(where: \.protocol.isHTTP)?.protocol ?? .http }
     /// Ports of raw streams, as they are listed.
     package var tcpPorts: [Int] { ports.lazy.filter { $0.protocol == .tcp }.map(\.port) }
 }

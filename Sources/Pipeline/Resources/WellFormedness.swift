@@ -20,12 +20,12 @@ package struct WellFormedness {
 
     private mutating func service(_ service: ServiceResource) {
         unique(service.ports.map { ($0.port, $0.node) }, "port", "ports")
-        for (index, port) in service.ports.enumerated() where port.protocol == .http && port.port != service.httpPort {
+        for (index, port) in service.ports.enumerated() where port.protocol.isHTTP && port.port != service.httpPort {
             problems.append(
                 ConfigProblem(
-                    "port \(port.port) of \(service.key) is a second one for http: stored, NOT SERVED", severity: .warning,
+                    "port \(port.port) of \(service.key) is a second one for HTTP: stored, NOT SERVED", severity: .warning,
                     at: port.node["port"] ?? port.node, path: "ports[\(index)].port",
-                    notes: ["this version serves one http port of a service, the first; write another Service for it"]))
+                    notes: ["this version serves one HTTP port of a service, the first; write another Service for it"]))
         }
         for (index, reference) in (service.reachableServices ?? []).enumerated() {
             self.reference(reference, "reachableServices[\(index)]")

@@ -9,10 +9,28 @@ package final class EndpointDirectory: Sendable {
         package let address: String
         /// The SPIFFE id its sidecar must prove; nil: plaintext, no sidecar.
         package let identity: String?
+        /// What it speaks in the clear. A sidecar is asked (ALPN).
+        package let spoken: HTTPVersion
 
-        package init(address: String, identity: String?) {
+        package init(address: String, identity: String?, spoken: HTTPVersion = .http1) {
             self.address = address
             self.identity = identity
+            self.spoken = spoken
+        }
+    }
+
+    /// Of HTTP, to an application.
+    package enum HTTPVersion: UInt8, BitwiseCopyable, Sendable, Hashable {
+        case http1, http2
+        /// As whoever called: its port does not say, and callers know what they call.
+        case asCalled
+
+        package init(_ spoken: PortProtocol) {
+            switch spoken {
+            case .auto: self = .asCalled
+            case .http, .tcp: self = .http1
+            case .http2, .grpc: self = .http2
+            }
         }
     }
 

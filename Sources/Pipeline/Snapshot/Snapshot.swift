@@ -87,8 +87,14 @@ package struct TrafficPart: Sendable, Equatable {
     package var services: [ServiceEntry]
     /// Whether names outside the mesh are refused.
     package var deniesEgress: Bool
+    /// What its own application speaks behind the inbound port.
+    package var applicationProtocol: PortProtocol
 
-    package init(workload: WorkloadRef, inboundSettings: [SettingsLayer] = [], services: [ServiceEntry], deniesEgress: Bool = true) {
+    package init(
+        workload: WorkloadRef, inboundSettings: [SettingsLayer] = [], services: [ServiceEntry], deniesEgress: Bool = true,
+        applicationProtocol: PortProtocol = .http
+    ) {
+        self.applicationProtocol = applicationProtocol
         self.workload = workload
         self.inboundSettings = inboundSettings
         self.services = services
@@ -113,8 +119,9 @@ package struct TrafficPart: Sendable, Equatable {
         package var namespace: String
         /// One entry per port that is served.
         package var port: Int
-        /// Raw streams, not http.
-        package var isStream: Bool
+        package var `protocol`: PortProtocol
+        /// Raw streams, not HTTP.
+        package var isStream: Bool { `protocol` == .tcp }
         /// `settings` of the Service, for its callers; the lowest layer above the chain's stage.
         package var settings: [SettingsLayer]
         /// Nil: no Route; `defaultVersion`, else all versions.
@@ -124,13 +131,13 @@ package struct TrafficPart: Sendable, Equatable {
         package var versions: [VersionEntry]
 
         package init(
-            name: String, namespace: String, port: Int, isStream: Bool = false, settings: [SettingsLayer] = [], route: [RuleEntry]? = nil,
+            name: String, namespace: String, port: Int, protocol: PortProtocol = .http, settings: [SettingsLayer] = [], route: [RuleEntry]? = nil,
             routeName: String = "", defaultVersion: String? = nil, versions: [VersionEntry] = []
         ) {
             self.name = name
             self.namespace = namespace
             self.port = port
-            self.isStream = isStream
+            self.protocol = `protocol`
             self.settings = settings
             self.route = route
             self.routeName = routeName

@@ -140,14 +140,25 @@ extension SettingsLayer {
 
 extension TrafficPart {
     init(_ node: SnapshotCodec.Reader) throws(SnapshotCodec.Failure) {
-        try node.only("workload", "inboundSettings", "deniesEgress", "services")
+        try node.only("workload", "inboundSettings", "deniesEgress", "applicationProtocol", "services")
         let own = try node.child("workload")
         try own.only("service", "namespace", "version")
         self.init(
             workload: WorkloadRef(
                 service: try own.string("service"), namespace: try own.string("namespace"), version: try own.string("version")),
             inboundSettings: try node.list("inboundSettings", SettingsLayer.read),
-            services: try node.list("services", ServiceEntry.read), deniesEgress: try node.bool("deniesEgress"))
+            services: try node.list("services", ServiceEntry.read), deniesEgress: try node.bool("deniesEgress"),
+            applicationProtocol: try node.portProtocol("applicationProtocol"))
+    }
+}
+
+extension SnapshotCodec.Reader {
+    fileprivate func portProtocol(_ key: String) throws(SnapshotCodec.Failure) -> PortProtocol {
+        let spoken = try string(key, default: "http")
+        guard let known = PortProtocol(rawValue: spoken) else {
+            throw fail("\"\(key)\" is one of \(PortProtocol.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return known
     }
 }
 
@@ -155,11 +166,9 @@ extension TrafficPart.ServiceEntry {
     fileprivate static func read(_ node: Reader) throws(Failure) -> Self {
         try node.only("name", "namespace", "port", "protocol", "defaultVersion", "settings", "routeName", "route", "versions")
         let route = node.optional("route") == nil ? nil : try node.list("route", TrafficPart.RuleEntry.read)
-        let spoken = try node.string("protocol", default: "http")
-        guard spoken == "http" || spoken == "tcp" else { throw node.fail("\"protocol\" is http or tcp") }
         return Self(
             name: try node.string("name"), namespace: try node.string("namespace"), port: try node.child("port").integer(within: 0...65_535),
-            isStream: spoken == "tcp", settings: try node.list("settings", SettingsLayer.read), route: route,
+            protocol: try node.portProtocol("protocol"), settings: try node.list("settings", SettingsLayer.read), route: route,
             routeName: try node.string("routeName", default: ""), defaultVersion: try node.optional("defaultVersion")?.text,
             versions: try node.list("versions", TrafficPart.VersionEntry.read))
     }

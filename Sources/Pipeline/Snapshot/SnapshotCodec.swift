@@ -119,6 +119,7 @@ package enum SnapshotCodec {
             $0.key("inboundSettings")
             write(part.inboundSettings, to: &$0)
             $0.member("deniesEgress", part.deniesEgress)
+            if part.applicationProtocol != .http { $0.member("applicationProtocol", part.applicationProtocol.rawValue) }
             $0.key("services")
             $0.array { for service in part.services { write(service, to: &$0) } }
         }
@@ -129,7 +130,7 @@ package enum SnapshotCodec {
             $0.member("name", service.name)
             $0.member("namespace", service.namespace)
             $0.member("port", service.port)
-            if service.isStream { $0.member("protocol", "tcp") }
+            if service.protocol != .http { $0.member("protocol", service.protocol.rawValue) }
             if let version = service.defaultVersion { $0.member("defaultVersion", version) }
             $0.key("settings")
             write(service.settings, to: &$0)

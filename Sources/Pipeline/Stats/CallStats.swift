@@ -35,7 +35,7 @@ package struct CallKey: BitwiseCopyable, Hashable, Sendable {
     package var destination: LabelID
     package var version: LabelID
     package var route: LabelID
-    /// The status the caller saw; 0 if it went away before there was one.
+    /// The status the caller saw, or `CallCode` of a gRPC status; 0 if it went away before there was one.
     package var status: UInt16
     package var reporter: Reporter
     package var answeredBy: Answerer
@@ -58,7 +58,7 @@ package struct CallKey: BitwiseCopyable, Hashable, Sendable {
     package var folded: CallKey {
         CallKey(
             reporter: reporter, source: .other, destination: .other, version: .other, route: .other,
-            status: status < 600 ? status / 100 * 100 : 500, answeredBy: answeredBy)
+            status: CallCode.folded(status), answeredBy: answeredBy)
     }
 
     fileprivate var hash: UInt64 {
@@ -131,8 +131,8 @@ package struct CallRow: Sendable, Equatable {
 package enum CallStatsLimits {
     /// Rows with a key of their own, per loop: 6.4 MB if all are used.
     package static let rowsMax = 4_096
-    /// Two reporters, six classes of status (none, 1xx … 5xx), two that may have answered and streams.
-    fileprivate static let foldedRows = 36
+    /// Two reporters, six classes of status (none, 1xx … 5xx) and three of gRPC's, two that may have answered and streams.
+    fileprivate static let foldedRows = 54
 }
 
 @unsafe
@@ -201,7 +201,7 @@ private struct CallStatsStorage: ~Copyable {
 
     /// There is room: `rowsMax` own keys, and the folded keys are ``CallStatsLimits/foldedRows`` at most.
     private func insert(_ key: CallKey) -> Histogram {
-        precondition(count < rowsMax + CallStatsLimits.foldedRows, "there are thirty-six folded keys")
+        precondition(count < rowsMax + CallStatsLimits.foldedRows, "there are fifty-four folded keys")
         let cells = UnsafeMutablePointer<Atomic<UInt64>>.allocate(capacity: Histogram.cellCount)
         for index in 0..<Histogram.cellCount { unsafe (cells + index).initialize(to: Atomic(0)) }
         unsafe (rows + count).initialize(to: unsafe CallStatsRow(key: key, cells: cells))

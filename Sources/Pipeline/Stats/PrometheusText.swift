@@ -36,7 +36,8 @@ package enum PrometheusText {
                 lifetimes[pair.sorted(), default: LatencySnapshot()].merge(latency)
                 continue
             }
-            byStatus[(pair + [.init("code", "\(key.status)"), .init(CallKey.Answerer.key, key.answeredBy.text)]).sorted(), default: 0] &+= latency.count
+            let answer = CallCode.labels(key.status) + [.init(CallKey.Answerer.key, key.answeredBy.text)]
+            byStatus[(pair + answer).sorted(), default: 0] &+= latency.count
             durations[pair.sorted(), default: LatencySnapshot()].merge(latency)
         }
         return byStatus.map {

@@ -71,7 +71,7 @@ enum CallTable {
         let isStream = item["protocol"]?.string == "tcp"
         let codes = (item["statuses"]?.keys ?? []).sorted()
         let text = codes.map { "\(isStream ? ending($0) : $0): \(Figures.count(item["statuses"]?[$0]?.integer ?? 0))" }.joined(separator: ", ")
-        let isBad = codes.contains { $0.hasPrefix("5") || $0 == "403" || $0 == "429" }
+        let isBad = codes.contains { $0.hasPrefix("5") || $0 == "403" || $0 == "429" || GRPCStatus(name: $0)?.isFailure == true || $0 == "PERMISSION_DENIED" }
         return Table.Cell(text, isBad ? .odd : .plain)
     }
 

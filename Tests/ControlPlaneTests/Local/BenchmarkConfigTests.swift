@@ -20,7 +20,7 @@ struct BenchmarkConfigTests {
     func topologies() throws {
         let subject = try #require(ConfigReader.read(try repositoryText("Benchmarks/subject.json"), name: "subject.json").root)
         let topologies = try #require(subject["topologies"]?.members)
-        #expect(topologies.map(\.key) == ["plain", "mesh", "policy"])
+        #expect(topologies.map(\.key) == ["plain", "mesh", "policy", "h2", "grpc"])
         for instance in topologies.flatMap({ $0.value.elements ?? [] }) {
             let name = try #require(instance["config"]?.string), port = try #require(instance["port"]?.integer)
             let config = try read(name)
@@ -29,8 +29,9 @@ struct BenchmarkConfigTests {
             #expect(ChainBuilder(registry: StandardStages.registry, context: BuildContext(loops: 1)).check(config.snapshot) == [], "\(name)")
             let entrances = [config.settings.entrances.inbound].compactMap { $0 } + config.settings.entrances.outbound.map(\.address)
             #expect(entrances.map { Int64($0.port) } == [port], "\(name)")
-            #expect(config.settings.entrances.inboundIsPlain == (name == "plain.json"))
-            #expect((config.settings.certificateFiles == nil) == (name == "plain.json"))
+            let isAlone = ["plain.json", "h2.json"].contains(name)
+            #expect(config.settings.entrances.inboundIsPlain == isAlone)
+            #expect((config.settings.certificateFiles == nil) == isAlone)
             #expect(config.snapshot.trust.trustDomain == "mesh.local")
         }
     }

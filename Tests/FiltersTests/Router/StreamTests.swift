@@ -7,7 +7,7 @@ struct StreamTests {
     /// db on port 5432 with so many endpoints per version.
     private static func world(_ versions: [String: Int], route: [TrafficPart.RuleEntry]? = nil) -> HarnessWorld {
         var service = TrafficPart.ServiceEntry.simple("db", versions: versions, route: route, port: 5432)
-        service.isStream = true
+        service.protocol = .tcp
         return HarnessWorld(services: [service])
     }
 
@@ -46,7 +46,7 @@ struct StreamTests {
         #expect(use(try Self.harness(["v1": 1, "v2": 1], route: rules)).answer.forwarded.map(\.version) == ["v2"])
         let none = try Self.harness(["v1": 1], route: Array(rules[..<2]))
         let answer = use(none).answer
-        #expect(answer.isCut && answer.flag == .NR && answer.reason == "no rule of Route default/db matches" && answer.attempts == 0)
+        #expect(answer.isCut && answer.flag == .NR && answer.reason == "no rule of Route default/db takes connections" && answer.attempts == 0)
         #expect(none.calls == ["order → db none none 404": 1] && none.stat("weft_router_no_route_total") == 1)
     }
 

@@ -31,6 +31,13 @@ extension RawConnection {
         return count > 0 ? Array(piece[..<count]) : []
     }
 
+    /// What is here, or will be first, and stays to be read.
+    func peekSome() -> [UInt8] {
+        var piece = [UInt8](repeating: 0, count: 1_024)
+        let count = peek(&piece, piece.count)
+        return count > 0 ? Array(piece[..<count]) : []
+    }
+
     /// How the stream ends, whatever still comes before that.
     enum Ending: Equatable { case finished, reset, timedOut }
 

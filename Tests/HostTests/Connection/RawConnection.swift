@@ -64,6 +64,7 @@ final class RawConnection: @unchecked Sendable {
 
     /// As recv(2).
     func receive(_ piece: inout [UInt8], _ count: Int) -> Int { call { recv($0, &piece, count, 0) } }
+    func peek(_ piece: inout [UInt8], _ count: Int) -> Int { call { recv($0, &piece, count, Int32(MSG_PEEK)) } }
 
     /// -1 once it is closed.
     private func call(_ body: (Int32) -> Int) -> Int {
@@ -140,9 +141,10 @@ final class RawConnection: @unchecked Sendable {
     }
 
     /// What was read along with something else.
-    func takeBuffered() -> [UInt8] {
-        defer { buffer = [] }
-        return buffer
+    func takeBuffered(atMost count: Int = .max) -> [UInt8] {
+        let taken = buffer.prefix(count)
+        buffer.removeFirst(taken.count)
+        return Array(taken)
     }
 
     private func take(_ count: Int) -> String {

@@ -63,7 +63,7 @@ final class StreamWorld {
             + (isAlive ? [.init(id: "db", address: door.description)] : [])
         services = [
             TrafficPart.ServiceEntry(
-                name: "orders-db", namespace: "default", port: 5432, isStream: true, versions: [.init(name: "", endpoints: endpoints)])
+                name: "orders-db", namespace: "default", port: 5432, protocol: .tcp, versions: [.init(name: "", endpoints: endpoints)])
         ]
         var snapshot = Self.snapshot(.init(service: caller, namespace: "default", version: "v1"), services, AccessPart())
         snapshot.chain.inbound = snapshot.chain.outbound
@@ -119,8 +119,21 @@ final class StreamWorld {
     /// Past the calling sidecar.
     func stranger() throws -> RawConnection { try RawConnection(to: called.addresses.streams[0]) }
 
-    func value(_ name: String, _ plane: Dataplane, _ labels: String...) -> Int {
-        plane.context.stats.read().filter { series in
+    func value(_ name: String, _ plane: Dataplane, _ labels: String...) -> Int { plane.total(of: name, labels) }
+
+    /// Rows of `weft stat`, `source → destination status` and how often.
+    func calls(_ plane: Dataplane) -> [String: Int] {
+        plane.context.calls.flatMap { $0.read() }.filter { $0.key.answeredBy == .stream }.reduce(into: [:]) { result, row in
+            let labels = plane.context.labels
+            result["\(labels.text(row.key.source)) → \(labels.text(row.key.destination)) \(row.key.status)", default: 0] += Int(row.calls)
+        }
+    }
+}
+
+extension Dataplane {
+    /// Of a figure, over all of its series that have these labels, each as `name=value`.
+    func total(of name: String, _ labels: [String]) -> Int {
+        context.stats.read().filter { series in
             series.name == name && labels.allSatisfy { text in series.labels.contains { "\($0.name)=\($0.value)" == text } }
         }.reduce(0) {
             switch $1.value {
@@ -128,14 +141,6 @@ final class StreamWorld {
             case .gauge(let amount): $0 + Int(amount)
             case .histogram(let snapshot): $0 + Int(snapshot.count)
             }
-        }
-    }
-
-    /// Rows of `weft stat`, `source → destination status` and how often.
-    func calls(_ plane: Dataplane) -> [String: Int] {
-        plane.context.calls.flatMap { $0.read() }.filter { $0.key.answeredBy == .stream }.reduce(into: [:]) { result, row in
-            let labels = plane.context.labels
-            result["\(labels.text(row.key.source)) → \(labels.text(row.key.destination)) \(row.key.status)", default: 0] += Int(row.calls)
         }
     }
 }

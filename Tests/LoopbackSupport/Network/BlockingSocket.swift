@@ -95,6 +95,13 @@ package final class BlockingListener: @unchecked Sendable {
     private let descriptor: Int32
     private let acceptor: Background
 
+    /// One for a program that cannot tell which it took.
+    package static func freePort() throws -> UInt16 {
+        let listener = try BlockingListener(at: SocketAddress("127.0.0.1:0")!, "port") { $0.finish() }
+        defer { listener.stop() }
+        return listener.address.port
+    }
+
     package init(at wanted: SocketAddress, _ name: String, onAccept: @escaping @Sendable (BlockingSocket) -> Void) throws {
         if wanted.family == .unix { unlink(wanted.host) }
         let listener = withUnsafePointer(to: wanted.raw) { weft_listen($0, 1024, 0, 0o600) }

@@ -77,6 +77,7 @@ struct RequestHeadTests {
         ("GET / HTTP/2.0\r\n", .unsupportedVersion),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", .unsupportedVersion),
         ("GET / ICE/1.0\r\n", .malformedVersion),
+        ("OPEN / ICE/1.0\r\n", .notHTTP), ("INVALID CONNECTION PREFACE\r\n", .notHTTP),
         ("CONNECT a.test:443 HTTP/1.1\r\n", .tunnelRefused),
     ] as [(String, HTTP1Fault)])
     func requestLine(text: String, fault: HTTP1Fault) {

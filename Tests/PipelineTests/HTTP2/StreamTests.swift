@@ -109,7 +109,7 @@ struct HTTP2StreamTests {
             check(table.count == living.count)
             for (number, place) in living { check(table.place(of: number) == place && table[place].pointee.number == number) }
         }
-        check(Set((0..<table.count).map { table.number(at: $0) }) == Set(living.keys))
+        check(Set((0..<table.count).map { table[table.place(at: $0)].pointee.number }) == Set(living.keys))
     }
 
     @Test("New settings move every stream's window, and a window over the bound is found")

@@ -20,6 +20,19 @@ struct RetryPolicyTests {
         }
     }
 
+    @Test("A status of gRPC is tried again, whatever the method, if the operator named it and the condition")
+    func grpc() {
+        var policy = RetryPolicy()
+        #expect(policy.decide(.grpcStatus(14), method: .post, retries: 0) == .giveUp(.notConfigured))
+        policy.grpcStatuses = 1 << 14
+        #expect(policy.decide(.grpcStatus(14), method: .post, retries: 0) == .retry)
+        #expect(policy.decide(.grpcStatus(13), method: .post, retries: 0) == .giveUp(.notConfigured))
+        #expect(policy.decide(.grpcStatus(14), method: .post, retries: 2) == .giveUp(.exhausted))
+        #expect(policy.decide(.grpcStatus(14), method: .post, retries: 0, bodyKept: false) == .giveUp(.bodyGone))
+        policy.conditions = [.connectFailure]
+        #expect(policy.decide(.grpcStatus(14), method: .post, retries: 0) == .giveUp(.notConfigured))
+    }
+
     @Test("Over the whole product: nothing is retried that a rule forbids, and nothing is refused without one")
     func product() {
         for failure in failures {

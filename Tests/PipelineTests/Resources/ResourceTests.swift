@@ -30,6 +30,14 @@ struct ResourceTests {
         #expect(mesh.trustDomain == "shop.internal")
     }
 
+    @Test("A port that declares no protocol is looked at, unless servers speak first there by custom; a declared one never is")
+    func protocols() throws {
+        let text = #"{"kind":"Service","name":"x","ports":[{"port":8080},{"port":5432},{"port":6379,"protocol":"http"},{"port":81,"protocol":"grpc"}]}"#
+        guard case .service(let service)? = ResourceReader.read(text, name: "x").resources.first else { throw CancellationError() }
+        #expect(service.ports.map(\.protocol) == [.auto, .tcp, .http, .grpc])
+        #expect(service.httpProtocol == .auto && service.tcpPorts == [5432])
+    }
+
     @Test("Canonical JSON reads back to the same resource and stays what it is")
     func canonical() throws {
         let read = ResourceReader.read(try fixture("shop.json"), name: "shop.json")

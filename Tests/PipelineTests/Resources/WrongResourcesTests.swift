@@ -28,7 +28,7 @@ struct WrongResourcesTests {
         Case(#"{"kind":"Service","name":"Pay_ment","ports":[{"port":80}]}"#, "4 \"Pay_ment\" is no name: a name is a DNS label → pay-ment"),
         Case(#"{"kind":"Service","name":"x","ports":[]}"#, "4 \"ports\" is empty"),
         Case(#"{"kind":"Service","name":"x","ports":[{"port":80},{"port":80}]}"#, "4 port 80 stands here twice"),
-        Case(#"{"kind":"Service","name":"x","ports":[{"port":80},{"port":81}]}"#, "4 warning: port 81 of Service \"x\" is a second one for http: stored, NOT SERVED"),
+        Case(#"{"kind":"Service","name":"x","ports":[{"port":80},{"port":81}]}"#, "4 warning: port 81 of Service \"x\" is a second one for HTTP: stored, NOT SERVED"),
         Case(
             #"{"kind":"Workload","name":"w","service":"payment","address":"10.0.0.1","sidecar":false}"#,
             "4 warning: nobody may call Workload \"w\": it has no sidecar, and mtls of Service \"payment\" is strict"),

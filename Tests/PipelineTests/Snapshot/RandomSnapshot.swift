@@ -12,7 +12,7 @@ struct RandomSnapshot {
                 inbound: list(0...4) { $0.stage() }, outbound: list(0...4) { $0.stage() }, inboundSettings: layers(), outboundSettings: layers()),
             traffic: TrafficPart(
                 workload: TrafficPart.WorkloadRef(service: text(), namespace: text(), version: text()), inboundSettings: layers(),
-                services: list(0...3) { $0.service() }, deniesEgress: chance()),
+                services: list(0...3) { $0.service() }, deniesEgress: chance(), applicationProtocol: pick(PortProtocol.allCases)),
             access: AccessPart(
                 mtls: pick([.strict, .permissive]), allowsByDefault: chance(), policies: list(0...3) { $0.policy() },
                 rateLimits: list(0...2) { $0.limit() },
@@ -36,7 +36,7 @@ struct RandomSnapshot {
 
     private mutating func service() -> TrafficPart.ServiceEntry {
         TrafficPart.ServiceEntry(
-            name: text(), namespace: text(), port: integer(0...65_535), isStream: chance(), settings: layers(),
+            name: text(), namespace: text(), port: integer(0...65_535), protocol: pick(PortProtocol.allCases), settings: layers(),
             route: chance() ? nil : list(0...2) { $0.rule() }, routeName: text(), defaultVersion: chance() ? nil : text(),
             versions: list(0...2) { this in
                 TrafficPart.VersionEntry(name: this.text(), endpoints: this.list(0...2) { $0.endpoint() })

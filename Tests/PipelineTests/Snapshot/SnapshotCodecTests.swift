@@ -167,7 +167,7 @@ struct SnapshotCodecTests {
         var random = Random(seed: seed &* 0x9E37_79B9)
         let pieces = ["{", "}", "[", "]", ",", "\"", "null", "-1", "1e9", "99999999999999999999", "true", "\"from\":[]", "\\u0000", "\u{7F}", " "].map { Array($0.utf8) }
         var taken = 0
-        for _ in 0..<120 {
+        for _ in 0..<200 {
             let original = source.snapshot()
             for part in Snapshot.Part.allCases {
                 var bytes = Array(SnapshotCodec.encode(part, of: original).utf8)

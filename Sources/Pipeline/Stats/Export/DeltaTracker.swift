@@ -75,8 +75,9 @@ package struct DeltaTracker: Sendable {
         [
             .init("reporter", key.reporter == .source ? "source" : "destination"), .init("source", labels.text(key.source)),
             .init("destination", labels.text(key.destination)), .init("version", labels.text(key.version)),
-            .init("route", labels.text(key.route)), .init("code", .int(Int64(key.status))), .init(CallKey.Answerer.key, key.answeredBy.text),
-        ]
+            .init("route", labels.text(key.route)), .init("code", .int(Int64(CallCode.http(key.status)))),
+            .init(CallKey.Answerer.key, key.answeredBy.text),
+        ] + (CallCode.grpc(key.status).map { [.init(CallCode.grpcKey, .int(Int64($0.rawValue)))] } ?? [])
     }
 
     private func number(_ value: Int64, _ attributes: [OTLP.Attribute], _ now: UInt64) -> OTLP.NumberPoint {
