@@ -76,7 +76,62 @@ class Counted:
         return files
 
 
-def instructions(configs, port, warm=WARM, counted=COUNTED, **load):
+class StreamRounds:
+    """As `harness.Rounds`: one caller that speaks HTTP/2, one stream at a time over one connection."""
+
+    def __init__(self, at, rounds):
+        self.at, self.rounds, self.stream, self.buffer = at, iter(rounds), 1, b""
+        # GET, http, and the rest as literals that no table keeps.
+        self.block = b"\x82\x86" + b"".join(
+            b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+            for name, value in ((b":path", b"/128"), (b":authority", b"payment"), (b"accept", b"*/*"), (b"user-agent", b"counting"), (b"x-count", b"1")))
+
+    def __enter__(self):
+        self.socket = socket.create_connection(("127.0.0.1", self.at), timeout=harness.LIMIT)
+        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def frame(self):
+        while len(self.buffer) < 9 or len(self.buffer) < 9 + int.from_bytes(self.buffer[:3], "big"):
+            piece = self.socket.recv(65536)
+            if not piece:
+                raise harness.Failure("the sidecar closed a connection of HTTP/2")
+            self.buffer += piece
+        length = 9 + int.from_bytes(self.buffer[:3], "big")
+        head, payload, self.buffer = self.buffer[:9], self.buffer[9:length], self.buffer[length:]
+        return head[3], head[4], int.from_bytes(head[5:9], "big"), payload
+
+    def next(self):
+        for _ in range(next(self.rounds)):
+            self.socket.sendall(len(self.block).to_bytes(3, "big") + b"\x01\x05" + self.stream.to_bytes(4, "big") + self.block)
+            body, ended = 0, False
+            while not ended:
+                kind, flags, stream, payload = self.frame()
+                if kind in (3, 7):
+                    raise harness.Failure(f"a stream was answered with frame {kind}: {payload}")
+                if stream == self.stream and kind in (0, 1):
+                    body += len(payload) if kind == 0 else 0
+                    ended = flags & 1
+            if body != 128:
+                raise harness.Failure(f"a stream brought {body} bytes, not 128")
+            self.stream += 2
+            # What was used of the connection's window is given back.
+            if self.stream % 400 == 1:
+                self.socket.sendall(b"\x00\x00\x04\x08\x00\x00\x00\x00\x00" + (200 * 128).to_bytes(4, "big"))
+
+
+def stream_topologies(backend, certs):
+    """As `topologies`, for callers that speak HTTP/2: to HTTP/1, and over one connection between two sidecars."""
+    return [
+        (["stream inbound"], [lambda _: harness.called(backend)], [called_port]),
+        (["stream called", "stream caller"], [lambda _: harness.called(backend, certs), lambda at: harness.calling(at, certs)], [called_port, calling_port]),
+    ]
+
+
+def instructions(configs, port, warm=WARM, counted=COUNTED, rounds=harness.Rounds, **load):
     """Costs of an exchange in each of the sidecars, `configs(None)`, `configs(port of the last one)` and so on, the called one first.
 
     `port(sidecar)` is where the load goes. All run under callgrind at once.
@@ -86,7 +141,7 @@ def instructions(configs, port, warm=WARM, counted=COUNTED, **load):
         for config in configs:
             sidecars.append(Counted(config(at)))
             at = port[len(sidecars) - 1](sidecars[-1].sidecar)
-        with harness.Rounds(at, [warm, counted], **load) as rounds:
+        with rounds(at, [warm, counted], **load) as rounds:
             rounds.next()
             for sidecar in sidecars:
                 start = [Cost(Profile(path), 1) for path in sidecar.cut()]
@@ -191,7 +246,7 @@ def _runs(log, start):
     return sum(now and not before for before, now in zip([False, *calls], calls))
 
 
-def mallocs(configs, port, counted=10 * COUNTED, **load):
+def mallocs(configs, port, counted=10 * COUNTED, rounds=harness.Rounds, **load):
     """Calls of malloc and its kin per exchange in each of the sidecars, at full speed: (those of OpenSSL, all others)."""
     library = harness.built("mallocs.so", "mallocs.c", "-shared", "-fPIC")
     sidecars, at = [], None
@@ -208,7 +263,7 @@ def mallocs(configs, port, counted=10 * COUNTED, **load):
                 with open(file, "rb") as counts:
                     tables.append(struct.unpack("QQ", counts.read(16)))
             return tables
-        with harness.Rounds(at, [WARM, counted], **load) as rounds:
+        with rounds(at, [WARM, counted], **load) as rounds:
             rounds.next()
             before = read()
             if any(others == 0 for _, others in before):

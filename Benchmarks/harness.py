@@ -196,7 +196,7 @@ OUTBOUND = ["stats", {"filter": "ratelimit", "config": {"rules": [{"key": "total
 
 def _resources(direction, stages, *more, mtls):
     return [{"kind": "Mesh", "name": "bench", "trustDomain": "bench.internal", "mtls": mtls},
-            {"kind": "Service", "name": "order", "ports": [{"port": 1}]},
+            {"kind": "Service", "name": "order", "ports": [{"port": 1, "protocol": "http"}]},
             {"kind": "Chain", "name": direction, "direction": direction, "stages": stages}, *more]
 
 
@@ -205,14 +205,14 @@ def called(backend, certs=None, stages=INBOUND, policies=0):
     config = {
         "service": {"name": "payment"}, "inbound": {"address": "127.0.0.1:0"}, "application": f"127.0.0.1:{backend}",
         "resources": _resources(
-            "inbound", stages, {"kind": "Service", "name": "payment", "ports": [{"port": 2}]},
+            "inbound", stages, {"kind": "Service", "name": "payment", "ports": [{"port": 2, "protocol": "http"}]},
             {"kind": "AccessPolicy", "name": "no-admin", "target": {"service": "payment"}, "action": "deny",
              "rules": [{"to": [{"paths": [{"prefix": "/admin"}]}]}]},
             {"kind": "AccessPolicy", "name": "callers", "target": {"service": "payment"}, "action": "allow",
              "rules": [{"from": [{"service": f"other-{n}"}]} for n in range(policies)] + [{"from": [{"service": "order"}] if certs else []}]},
             {"kind": "RateLimit", "name": "payment", "target": {"service": "payment"},
              "rules": [{"key": "source", "rate": "1000000000/s", "burst": 1000000000}, {"key": "total", "rate": "1000000000/s", "burst": 1000000000}]},
-            *({"kind": "Service", "name": f"other-{n}", "ports": [{"port": 3}]} for n in range(policies)),
+            *({"kind": "Service", "name": f"other-{n}", "ports": [{"port": 3, "protocol": "http"}]} for n in range(policies)),
             mtls="strict" if certs else "permissive")}
     if certs:
         config["tls"] = {"certificate": f"{certs}/payment.pem", "key": f"{certs}/payment.key", "bundle": f"{certs}/ca.pem"}
@@ -229,8 +229,8 @@ def calling(port, certs=None, stages=OUTBOUND, rules=None, endpoints=1, services
     config = {
         "service": {"name": "order"}, "outbound": [{"service": "payment", "address": "127.0.0.1:0"}],
         "resources": _resources(
-            "outbound", stages, *({"kind": "Service", "name": f"other-{n}", "ports": [{"port": 3}]} for n in range(services)),
-            {"kind": "Service", "name": "payment", "ports": [{"port": port}],
+            "outbound", stages, *({"kind": "Service", "name": f"other-{n}", "ports": [{"port": 3, "protocol": "http"}]} for n in range(services)),
+            {"kind": "Service", "name": "payment", "ports": [{"port": port, "protocol": "http"}],
              "settings": {"attempt-timeout": {"after": "5s"}, "breaker": {"maxRequests": 4096, "consecutiveFailures": 5}}},
             {"kind": "Route", "name": "payment", "service": "payment", "rules": rules or [{"name": "all", "backends": [{"weight": 1}]}]},
             *map(workload, range(endpoints)), mtls="strict" if certs else "permissive")}
