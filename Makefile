@@ -15,7 +15,8 @@ TARGET ?=
 # What the build links; everything else comes with Swift.
 BUILD_PACKAGES := libssl-dev libzstd-dev pkg-config
 # Clients, servers and checkers of others that tests hold the mesh against.
-TEST_PACKAGES := curl openssl nginx wrk prometheus python3 python3-requests chromium postgresql redis-server redis-tools
+TEST_PACKAGES := curl openssl nginx wrk prometheus python3 python3-requests chromium postgresql redis-server redis-tools \
+	python3-h2 python3-httpx python3-grpcio nghttp2-client nghttp2-server
 # What counts an exchange's instructions, allocations and system calls.
 COST_PACKAGES := valgrind strace
 

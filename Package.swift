@@ -35,7 +35,7 @@ let package = Package(
                 + ["Authz", "Breaker", "RateLimit", "Retry", "Router", "Stats", "TLS", "Timeout"].map { "\($0)/README.md" },
             swiftSettings: strict),
         .target(
-            name: "Host", dependencies: ["Pipeline", "COpenSSL", "CZstd", "CPlatform"], exclude: ["README.md", "Connection/README.md"],
+            name: "Host", dependencies: ["Pipeline", "COpenSSL", "CZstd", "CPlatform"], exclude: ["README.md", "Connection/README.md", "HTTP2/README.md"],
             swiftSettings: strict),
         .target(
             name: "ControlPlane", dependencies: ["Host", "Pipeline", "COpenSSL", "CZstd", "CPlatform"], exclude: ["README.md"],
@@ -70,7 +70,7 @@ let package = Package(
         // Whole meshes of processes on this machine: harness and tests.
         .target(
             name: "LoopbackTesting", dependencies: ["Host", "Pipeline", "COpenSSL", "CPlatform"], path: "Tests/LoopbackSupport",
-            exclude: ["WebSocket/websocket.py"],
+            exclude: ["WebSocket/websocket.py", "HTTP2/abuse.py", "HTTP2/grpc_peer.py", "HTTP2/h2_peer.py"],
             swiftSettings: strict),
         // A sidecar with a filter that others lack.
         .executableTarget(
