@@ -59,6 +59,11 @@ extension Loopback {
                 MetricsPage(try sidecar.metrics()).sum("weft_tunnels_ended_total", "why=\"\(why)\"")
             }
 
+            /// What a failure shows.
+            func endings(_ sidecar: MeshSidecar) throws -> String {
+                try sidecar.metrics().split(separator: "\n").filter { $0.hasPrefix("weft_tunnels_ended") && !$0.hasSuffix(" 0") }.joined(separator: "\n")
+            }
+
             func expectNoneOpen(sourceLocation: SourceLocation = #_sourceLocation) throws {
                 for sidecar in [order, payment] {
                     let isZero = try eventually(within: .seconds(5)) { try gauge("weft_tunnels", sidecar) == 0 && gauge("weft_breaker_active", sidecar) == 0 }
@@ -75,7 +80,8 @@ extension Loopback {
                 #expect(result.code == 0 && result.output.contains("done"), "\(scenario): \(result)")
             }
             try world.expectNoneOpen()
-            #expect(try world.ended("finished", world.payment) == 3)
+            let endings = try "\(world.endings(world.order))\n\(world.endings(world.payment))"
+            #expect(try world.ended("finished", world.payment) == 3, "\(endings)")
             #expect(try world.gauge("weft_tunnel_sent_bytes_total", world.payment) > 10 * 1_048_576)
         }
 

@@ -49,7 +49,7 @@ struct Caller: BitwiseCopyable {
             case .finished:
                 if let service = Service(x) {
                     x.pointee.upstream = nil
-                    service.cancel()
+                    service.leave()
                 }
                 if speaksHTTP2 { stream.finished(x) } else { connection1.finished(x) }
             }

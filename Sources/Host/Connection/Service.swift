@@ -81,10 +81,14 @@ struct Service: BitwiseCopyable {
         if speaksHTTP2 { stream.connection.flushLater() } else { connection.flushLater() }
     }
 
-    /// The exchange gave the attempt up.
+    /// The exchange gave the attempt up: the other end of a tunnel sees a reset.
     func cancel() {
-        if speaksHTTP2 { return stream.cancel() }
-        connection.u.pointee.tunnel.isCut = connection.u.pointee.tunnel.isOpen
-        connection.cancel()
+        if !speaksHTTP2 { connection.u.pointee.tunnel.isCut = connection.u.pointee.tunnel.isOpen }
+        leave()
+    }
+
+    /// The exchange is over. Of a tunnel both ends have finished; a reset now could overtake the farewell.
+    func leave() {
+        if speaksHTTP2 { stream.cancel() } else { connection.cancel() }
     }
 }

@@ -55,6 +55,7 @@ struct DetectionTests {
         for plane in [world.calling, world.called] {
             #expect(soon { world.value("weft_tunnels", plane) == 0 && world.value("weft_stats_in_flight", plane) == 0 })
             #expect(world.value("weft_tcp_connections_opened_total", plane) == 4)
+            #expect(world.value("weft_tunnels_ended_total", plane, "why=finished") == 4)
         }
         #expect(world.said.all.isEmpty)
     }
