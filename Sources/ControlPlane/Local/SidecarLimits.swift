@@ -23,8 +23,8 @@ package struct SidecarLimits: ConfigRecord {
         bounds.handshakeTime = fields.read(
             "handshakeTime", default: bounds.handshakeTime, "For a caller's first byte and TLS handshake: closed.", Self.time)
         bounds.detectTime = fields.read(
-            "detectTime", default: bounds.detectTime, "For a TCP caller's first byte on a permissive port: then it is taken for plaintext.",
-            Self.time)
+            "detectTime", default: bounds.detectTime,
+            "For first bytes that decide what a caller is, on a permissive TCP port or an undeclared one: then it is TCP in the clear.", Self.time)
         bounds.lingerTime = fields.read("lingerTime", default: bounds.lingerTime, "For the last bytes of a connection that ends.", Self.time)
         bounds.deadPeerTime = fields.read(
             "deadPeerTime", default: bounds.deadPeerTime, "For a host that acknowledges nothing: its connections fail.",

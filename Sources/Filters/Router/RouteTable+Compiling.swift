@@ -34,7 +34,8 @@ extension RouteTable {
                 ServiceRow(
                     rules: TableRange(start: firstRule, count: rules.count - firstRule), hasRoute: service.route != nil,
                     index: PatternIndex(Array(patterns[firstPattern...]), numberedFrom: firstPattern, in: memory),
-                    streamRule: streamRule(of: service).map { Int32(firstRule + $0) } ?? -1, fallback: service.route == nil ? compiler.upstream(index, version: service.defaultVersion) : -1,
+                    streamRule: streamRule(of: service).map { Int32(firstRule + $0) } ?? -1,
+                    fallback: service.route == nil ? compiler.upstream(index, version: service.defaultVersion) : -1,
                     scope: scopes.ofService.count > index ? scopes.ofService[index] : 0,
                     label: context.labels.service(service.name, namespace: service.namespace),
                     noRoute: memory.reason("no rule of Route \(service.namespace)/\(service.routeName) matches"),

@@ -107,7 +107,9 @@ package final class Router: DestinationResolver, StreamFilter {
         var upstream = destination.upstream
         if upstream < 0, destination.rule < 0 {
             noRoute.increment()
-            return Refusal(error: ProxyError(.noRoute, isProvablyUnsent: true), reason: exchange.isStream ? table.services[Int(destination.service)].noStreamRoute : table.services[Int(destination.service)].noRoute)
+            let service = table.services[Int(destination.service)]
+            let reason = exchange.isStream ? service.noStreamRoute : service.noRoute
+            return Refusal(error: ProxyError(.noRoute, isProvablyUnsent: true), reason: reason)
         }
         var random = exchange.random
         defer { exchange.random = random }

@@ -16,7 +16,8 @@ package struct Bounds: BitwiseCopyable, Sendable {
     package var connectTime = Nanoseconds.seconds(5)
     /// A caller's first byte and its TLS handshake: closed.
     package var handshakeTime = Nanoseconds.seconds(10)
-    /// A caller of a raw stream on a permissive port that says nothing is taken for one in the clear, whose service speaks first.
+    /// A caller that says too little for too long, on a permissive port of raw streams or one that declares no protocol: it is taken
+    /// for a raw stream in the clear, whose service speaks first.
     package var detectTime = Nanoseconds.seconds(1)
     /// Time to say goodbye: bytes still wanted out, or the peer's last ones read, before the descriptor goes.
     package var lingerTime = Nanoseconds.seconds(2)

@@ -12,6 +12,7 @@ package enum PortProtocol: String, CaseIterable, Sendable, ConfigValue {
     case tcp
 
     package var isHTTP: Bool { self != .tcp }
+    package var isHTTP2: Bool { self == .http2 || self == .grpc }
 
     /// Ports whose protocols let the server speak first, so that a look at the caller's bytes would wait in vain; Linkerd's opaque ports
     /// (SMTP, its submission, MySQL, Galera, PostgreSQL, Redis, Elasticsearch, memcached).
@@ -21,5 +22,4 @@ package enum PortProtocol: String, CaseIterable, Sendable, ConfigValue {
     package func resolved(onPort port: Int) -> PortProtocol {
         self == .auto && Self.serverFirstPorts.contains(port) ? .tcp : self
     }
-    package var isHTTP2: Bool { self == .http2 || self == .grpc }
 }
