@@ -527,18 +527,22 @@ struct Upstream: BitwiseCopyable {
     /// Takes the connection out of its pool's idle list.
     func leaveIdleList() {
         if u.pointee.http2 != nil { return leaveSharedList() }
-        let pool = u.pointee.pool
+        if unlink(from: &u.pointee.pool.pointee.idle) { u.pointee.pool.pointee.idleCount -= 1 }
+    }
+
+    /// Takes the connection out of the list that begins at `first`; false if it stands in none.
+    func unlink(from first: inout UnsafeMutablePointer<UpstreamStorage>?) -> Bool {
         if let previous = u.pointee.previous {
             previous.pointee.next = u.pointee.next
-        } else if pool.pointee.idle == u {
-            pool.pointee.idle = u.pointee.next
+        } else if first == u {
+            first = u.pointee.next
         } else {
-            return
+            return false
         }
         u.pointee.next?.pointee.previous = u.pointee.previous
         u.pointee.next = nil
         u.pointee.previous = nil
-        pool.pointee.idleCount -= 1
+        return true
     }
 
     func close() {

@@ -258,17 +258,5 @@ extension Upstream {
     }
 
     /// Gives no more streams.
-    func leaveSharedList() {
-        let pool = u.pointee.pool
-        if let previous = u.pointee.previous {
-            previous.pointee.next = u.pointee.next
-        } else if pool.pointee.shared == u {
-            pool.pointee.shared = u.pointee.next
-        } else {
-            return
-        }
-        u.pointee.next?.pointee.previous = u.pointee.previous
-        u.pointee.next = nil
-        u.pointee.previous = nil
-    }
+    func leaveSharedList() { _ = unlink(from: &u.pointee.pool.pointee.shared) }
 }
