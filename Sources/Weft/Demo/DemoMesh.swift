@@ -169,7 +169,9 @@ final class DemoMesh {
         try superviseControlPlane()
         let all = sidecars + applications + (meshPort.isEmpty ? [controlPlane].compactMap { $0 } : [])
         for process in all where !process.isRunning {
-            throw CommandFailure.no("\(process.name) has ended by itself; its last words:\n\(process.lastWords)")
+            let words = process.lastWords
+            throw CommandFailure.no(
+                "\(process.name) has ended by itself, and the demo with it\(words.isEmpty ? "; it said nothing: somebody killed it?" : "; its last words:\n\(words)")")
         }
     }
 
